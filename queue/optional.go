@@ -1,0 +1,42 @@
+package queue
+
+import (
+	"context"
+	"iter"
+	"time"
+)
+
+// Bulk is implemented by queues that store many messages in fewer transactions than one each.
+type Bulk interface {
+	// EnqueueAll stores entries as [Queue.Enqueue] does, in their order, several to a transaction. The first durable of
+	// them are stored, or were before, when it returns; err says why the next one isn't. Entries after it may have been
+	// read, and none of them is stored.
+	EnqueueAll(ctx context.Context, es iter.Seq[*Entry]) (durable int, err error)
+}
+
+// Waker is implemented by queues to which others than this process add messages.
+type Waker interface {
+	// Wake returns a channel that receives after messages were enqueued by another process; several may be one
+	// receive. The channel is closed when ctx ends.
+	Wake(ctx context.Context) <-chan struct{}
+}
+
+// Notes is implemented by queues that also keep small facts for their users: rules, pauses, what was learned about hosts.
+// It uses standard types only, so that packages which don't import this one can name it.
+type Notes interface {
+	// Get returns the value of key, nil if there is none.
+	Get(ctx context.Context, key string) ([]byte, error)
+	// Set stores value durably under key; nil removes it. Keys are 1 to 512 octets, values at most 64 KiB.
+	Set(ctx context.Context, key string, value []byte) error
+	// Keys lists the keys that begin with prefix, in order, holding no lock while the loop body runs.
+	Keys(ctx context.Context, prefix string) iter.Seq2[string, error]
+}
+
+// Shared is implemented by queues that several processes may use at once.
+type Shared interface {
+	// Now is the queue's clock, which all its users go by.
+	Now(ctx context.Context) (time.Time, error)
+	// Beat says that holder is alive and wants so many slots of each site, and returns how many it may use until ttl
+	// from now. What a holder had that has been silent for its ttl, leases included, is free.
+	Beat(ctx context.Context, holder string, ttl time.Duration, want map[string]int) (have map[string]int, err error)
+}

@@ -1,0 +1,79 @@
+package smtpclient
+
+import (
+	"fmt"
+
+	"github.com/emersion/go-smtp"
+)
+
+// Phase is the step of the dialogue that an error or a reply belongs to.
+type Phase string
+
+const (
+	PhaseConnect  Phase = "connect"
+	PhaseGreeting Phase = "greeting"
+	PhaseEHLO     Phase = "ehlo"
+	PhaseSTARTTLS Phase = "starttls"
+	PhaseAuth     Phase = "auth"
+	PhaseMail     Phase = "mail"
+	PhaseRcpt     Phase = "rcpt"
+	PhaseData     Phase = "data" // the DATA command and its answer
+	PhaseBody     Phase = "body" // from the first octet of the data to the answer after the final dot
+	PhaseReset    Phase = "rset"
+	PhaseQuit     Phase = "quit"
+)
+
+// Reply is a server's answer.
+type Reply struct {
+	Code     int               // three digits
+	Enhanced smtp.EnhancedCode // zero if there was none
+	Text     string            // without codes; printable UTF-8; lines separated by '\n'; bounded
+}
+
+// Error is what went wrong in a dialogue: a server's refusal, or, with Code 0, an I/O or protocol error in Err.
+type Error struct {
+	Phase Phase
+	Host  string // Options.ServerName
+	Addr  string // what was dialled
+	Reply
+	// Uncertain means that the connection was lost after the end of the data was sent and before it was answered:
+	// the server may have the message.
+	Uncertain bool
+	Err       error
+}
+
+// Error names the host, the phase and the reply or cause.
+func (e *Error) Error() string {
+	if e.Code != 0 {
+		return fmt.Sprintf("smtpclient: %s: %s: %d %s", e.Host, e.Phase, e.Code, e.Text)
+	}
+	return fmt.Sprintf("smtpclient: %s: %s: %v", e.Host, e.Phase, e.Err)
+}
+
+// Unwrap returns the I/O or protocol error, if there was one.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Envelope is what a transaction says before the data.
+type Envelope struct {
+	From string // reverse-path; "" is the null sender
+	// Mail has the parameters of MAIL FROM. Size is declared if the server offers SIZE; Body, UTF8 and the DSN
+	// parameters are sent if the server offers them.
+	Mail smtp.MailOptions
+	To   []Recipient
+}
+
+// Recipient is one RCPT TO.
+type Recipient struct {
+	Address string // forward-path
+	Rcpt    smtp.RcptOptions
+}
+
+// Result is what became of one recipient in a transaction.
+type Result struct {
+	// Reply is the answer that decided: to the end of the data if the recipient was accepted, else to whatever was
+	// refused. Its Code is 0 if there was none.
+	Reply Reply
+	Phase Phase
+	// Err is nil if and only if the server has taken responsibility for the recipient.
+	Err *Error
+}

@@ -39,7 +39,12 @@ type Error struct {
 	// Uncertain means that the connection was lost after the end of the data was sent and before it was answered:
 	// the server may have the message.
 	Uncertain bool
-	Err       error
+	// Stale means that a session that had been used before was lost while it was idle: nothing of this message was taken
+	// note of, and dialling again is no second attempt.
+	Stale bool
+	// Err is the I/O or protocol error. If Code is not 0 it is the reason of a decision taken here, without asking the
+	// server, such as ErrTooLarge or a [*SyntaxError]; nil if the server has decided.
+	Err error
 }
 
 // Error names the host, the phase and the reply or cause.

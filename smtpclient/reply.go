@@ -1,0 +1,83 @@
+package smtpclient
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/emersion/go-smtp"
+)
+
+const maxText = 2048 // octets of Reply.Text
+
+func (r Reply) class() int { return r.Code / 100 }
+
+// reply makes of a what a log, a report or a person may see.
+func (a answer) reply() Reply {
+	r := Reply{Code: a.code}
+	lines := make([]string, len(a.lines))
+	for i, line := range a.lines {
+		enhanced, text, ok := cutEnhanced(a.code, line)
+		if ok {
+			r.Enhanced = enhanced // that of the last line that has one
+		}
+		lines[i] = printable(text)
+	}
+	r.Text = bounded(strings.Join(lines, "\n"))
+	return r
+}
+
+// cutEnhanced splits the enhanced status code (RFC 2034, RFC 3463) from the text of a reply line. It is believed only if
+// its class is that of the reply's code. "#5.1.1" is accepted, the beginning of an IP address or a version isn't.
+func cutEnhanced(code int, line string) (enhanced smtp.EnhancedCode, text string, ok bool) {
+	rest := strings.TrimPrefix(strings.TrimLeft(line, " \t"), "#")
+	for i := range enhanced {
+		n := 0
+		for n < len(rest) && n < 4 && rest[n] >= '0' && rest[n] <= '9' {
+			enhanced[i] = enhanced[i]*10 + int(rest[n]-'0')
+			n++
+		}
+		if n == 0 || n > 3 {
+			return smtp.EnhancedCode{}, line, false
+		}
+		rest = rest[n:]
+		if i < len(enhanced)-1 {
+			if !strings.HasPrefix(rest, ".") {
+				return smtp.EnhancedCode{}, line, false
+			}
+			rest = rest[1:]
+		}
+	}
+	if enhanced[0] != code/100 || enhanced[0] == 3 {
+		return smtp.EnhancedCode{}, line, false
+	}
+	if rest != "" && !strings.ContainsRune(" \t:;,", rune(rest[0])) {
+		return smtp.EnhancedCode{}, line, false
+	}
+	return enhanced, strings.TrimLeft(rest, " \t:;,"), true
+}
+
+// printable replaces whatever isn't printable UTF-8, such as escape sequences and bidirectional controls.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case r == utf8.RuneError || !unicode.IsPrint(r):
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// bounded cuts s at a character's end.
+func bounded(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	n := maxText
+	for !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

@@ -1,0 +1,124 @@
+package smtpclient
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"time"
+)
+
+// Session is a connection to a server that is ready for transactions, one after the other. It is for one goroutine at a
+// time.
+type Session struct {
+	o    *Options
+	addr string
+	wire *wire
+	ext  extensions
+
+	tls     *tls.ConnectionState
+	certErr error // why the certificate doesn't prove the server's name
+
+	sent   int    // transactions begun
+	reset  bool   // the last transaction was left open: RSET comes before the next
+	dirty  bool   // the server has behaved in a way that makes another transaction unwise
+	broken *Error // why nothing more can be said
+	closed bool
+}
+
+// ErrClosed means that the session was closed before.
+var ErrClosed = errors.New("session is closed")
+
+// Host is the server's name, [Options].ServerName.
+func (s *Session) Host() string { return s.o.ServerName }
+
+// Addr is the address that was dialled.
+func (s *Session) Addr() string { return s.addr }
+
+// TLS is the state of the encryption, nil for plaintext.
+func (s *Session) TLS() *tls.ConnectionState { return s.tls }
+
+// CertificateError says why the server's certificate doesn't prove its name, for a session that does not demand that it
+// does. It is nil if the certificate proves the name, and for plaintext.
+func (s *Session) CertificateError() error { return s.certErr }
+
+// Extension reports whether the server has offered an extension after EHLO, and with which parameters. The keyword is in
+// upper case, such as "SIZE".
+func (s *Session) Extension(keyword string) (params string, ok bool) {
+	params, ok = s.ext[keyword]
+	return params, ok
+}
+
+// Reusable reports whether another transaction on the session makes sense: the dialogue is in step, and the server has said
+// nothing that only a confused one says. It doesn't ask the server, which may have closed the connection since;
+// [Error].Stale tells that case.
+func (s *Session) Reusable() bool {
+	return !s.closed && s.broken == nil && !s.dirty && !s.wire.junk && s.wire.r.Buffered() == 0
+}
+
+// Close says QUIT if there is anybody to say it to, waits for the answer, and closes the connection, all within
+// Timeouts.Quit. What the server answers doesn't matter; transactions that have ended stay as they are. Only the first
+// call does anything.
+func (s *Session) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	if s.broken != nil {
+		return nil // closed when it broke
+	}
+	timeout := s.o.Timeouts.Quit
+	limit := time.AfterFunc(timeout, s.wire.abort) // for the close_notify of TLS, which has its own idea of time
+	defer limit.Stop()
+	if _, err := s.ask("QUIT", timeout); err != nil {
+		return ignoreClosed(s.wire.raw.Close())
+	}
+	return ignoreClosed(s.wire.conn.Close())
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// ask sends a command and reads its answer.
+func (s *Session) ask(line string, timeout time.Duration) (answer, error) {
+	s.wire.out.timeout = timeout
+	s.wire.w.WriteString(line) // errors of a bufio.Writer stay until Flush
+	s.wire.w.WriteString("\r\n")
+	if err := s.wire.w.Flush(); err != nil {
+		return answer{}, err
+	}
+	return s.wire.readReply(timeout)
+}
+
+// refusal makes an error of a server's answer. One that refuses nothing, and is out of place, is a protocol error.
+func (s *Session) refusal(phase Phase, r Reply) *Error {
+	if r.class() < 4 {
+		return s.failure(phase, protocolError("unexpected reply: %d %.80q", r.Code, r.Text))
+	}
+	return &Error{Phase: phase, Host: s.o.ServerName, Addr: s.addr, Reply: r}
+}
+
+// failure makes an error of anything else.
+func (s *Session) failure(phase Phase, err error) *Error {
+	return &Error{Phase: phase, Host: s.o.ServerName, Addr: s.addr, Err: err}
+}
+
+// verify is crypto/tls's own check of a certificate, made by hand where its outcome is only recorded.
+func verify(c *tls.Config, state tls.ConnectionState) error {
+	if len(state.PeerCertificates) == 0 {
+		return errors.New("no certificate")
+	}
+	o := x509.VerifyOptions{Roots: c.RootCAs, DNSName: c.ServerName, Intermediates: x509.NewCertPool()}
+	if c.Time != nil {
+		o.CurrentTime = c.Time()
+	}
+	for _, cert := range state.PeerCertificates[1:] {
+		o.Intermediates.AddCert(cert)
+	}
+	_, err := state.PeerCertificates[0].Verify(o)
+	return err
+}

@@ -1,0 +1,384 @@
+package smtptest
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+)
+
+// Answers of a Reply function that are none. They may follow a reply: "550 go away" + Close.
+const (
+	// Close closes the connection.
+	Close = "\x00close"
+	// Stall says nothing more, until the client goes away or the server is closed.
+	Stall = "\x00stall"
+)
+
+// Command is what a Reply function is asked about.
+type Command struct {
+	// Verb is the command's first word in upper case; "CONNECT" before the greeting, "." after the final dot, "AUTH" also
+	// for what is sent in the course of it.
+	Verb string
+	// Arg is the rest of the line, as it is.
+	Arg string
+	// Address is that of MAIL and RCPT, without brackets.
+	Address string
+	// Conn is the number of the connection, from 1.
+	Conn int
+	// Message is the transaction so far: Data is set when Verb is ".". It is not to be changed.
+	Message *Message
+}
+
+// Message is what a client has sent.
+type Message struct {
+	Conn   int                  // the number of the connection, from 1
+	Helo   string               // the name that the client said last
+	TLS    *tls.ConnectionState // nil for plaintext
+	User   string               // who has logged in
+	From   string               // reverse-path, without brackets
+	Params string               // of MAIL, such as "SIZE=120 BODY=8BITMIME"
+	To     []Recipient          // those that were accepted
+	Data   []byte               // the content, as it was before dots were doubled
+}
+
+// Recipient is an accepted RCPT.
+type Recipient struct {
+	Address string
+	Params  string // such as "NOTIFY=NEVER"
+}
+
+// conversation is one connection.
+type conversation struct {
+	s    *Server
+	conn net.Conn
+	r    *bufio.Reader
+	w    *bufio.Writer
+	m    Message
+	mail bool // a transaction is open
+}
+
+func newConversation(s *Server, c net.Conn, n int) *conversation {
+	v := &conversation{s: s, m: Message{Conn: n}}
+	v.use(c)
+	return v
+}
+
+func (v *conversation) use(c net.Conn) {
+	v.conn, v.r, v.w = c, bufio.NewReader(c), bufio.NewWriter(c)
+}
+
+func (v *conversation) run() {
+	if v.s.Implicit && !v.startTLS() {
+		return
+	}
+	if code, ok := v.reply(Command{Verb: "CONNECT"}, "220 "+v.s.Name+" ESMTP"); !ok || code != '2' {
+		v.w.Flush()
+		return
+	}
+	for {
+		line, err := v.readLine()
+		if err != nil || !v.command(line) {
+			v.w.Flush()
+			return
+		}
+	}
+}
+
+// maxLine bounds what a client can make the server keep of a line; longer ones end the connection.
+const maxLine = 64 << 10
+
+// readLine reads a command. What was answered goes out before the server waits.
+func (v *conversation) readLine() (string, error) {
+	if v.r.Buffered() == 0 {
+		if err := v.w.Flush(); err != nil {
+			return "", err
+		}
+	}
+	return readLine(v.r)
+}
+
+func readLine(r *bufio.Reader) (string, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		if err == nil {
+			return strings.TrimRight(string(line), "\r\n"), nil
+		}
+		if err != bufio.ErrBufferFull || len(line) > maxLine {
+			return "", err
+		}
+	}
+}
+
+// reply answers c, with what Reply says or with own. It returns the first digit of the answer; ok is false if the
+// connection is over.
+func (v *conversation) reply(c Command, own string) (class byte, ok bool) {
+	text := ""
+	if v.s.Reply != nil {
+		c.Conn, c.Message = v.m.Conn, &v.m
+		text = v.s.Reply(c)
+	}
+	if text == "" {
+		text = own
+	}
+	text, over, _ := strings.Cut(text, "\x00")
+	if text != "" {
+		v.w.WriteString(text)
+		if !strings.HasSuffix(text, "\n") {
+			v.w.WriteString("\r\n")
+		}
+		class = text[0]
+	}
+	if over == "stall" {
+		v.w.Flush()
+		io.Copy(io.Discard, v.conn)
+	}
+	return class, over == "" && !strings.HasPrefix(text, "421")
+}
+
+// command answers one line, and reports whether the conversation goes on.
+func (v *conversation) command(line string) bool {
+	verb, arg, _ := strings.Cut(line, " ")
+	c := Command{Verb: strings.ToUpper(verb), Arg: arg}
+	switch c.Verb {
+	case "EHLO", "HELO":
+		v.m.Helo = arg
+		return v.hello(c)
+	case "STARTTLS":
+		return v.upgrade(c)
+	case "AUTH":
+		return v.auth(c)
+	case "MAIL":
+		return v.mailFrom(c)
+	case "RCPT":
+		return v.rcptTo(c)
+	case "DATA":
+		return v.data(c)
+	case "RSET":
+		v.reset()
+		_, ok := v.reply(c, "250 2.0.0 forgotten")
+		return ok
+	case "NOOP":
+		_, ok := v.reply(c, "250 2.0.0 still here")
+		return ok
+	case "QUIT":
+		v.reply(c, "221 2.0.0 bye")
+		return false
+	}
+	_, ok := v.reply(c, "500 5.5.2 what?")
+	return ok
+}
+
+func (v *conversation) reset() {
+	v.mail = false
+	v.m.From, v.m.Params, v.m.To, v.m.Data = "", "", nil, nil
+}
+
+func (v *conversation) hello(c Command) bool {
+	v.reset()
+	lines := []string{v.s.Name}
+	if c.Verb == "EHLO" {
+		lines = append(lines, v.s.Extensions...)
+		if v.s.StartTLS && v.m.TLS == nil {
+			lines = append(lines, "STARTTLS")
+		}
+		if len(v.s.Users) > 0 {
+			lines = append(lines, "AUTH PLAIN LOGIN")
+		}
+	}
+	last := len(lines) - 1
+	own := ""
+	for _, l := range lines[:last] {
+		own += "250-" + l + "\r\n"
+	}
+	_, ok := v.reply(c, own+"250 "+lines[last])
+	return ok
+}
+
+func (v *conversation) upgrade(c Command) bool {
+	own := "220 2.0.0 go"
+	if !v.s.StartTLS || v.m.TLS != nil {
+		own = "502 5.5.1 no TLS"
+	}
+	class, ok := v.reply(c, own)
+	if !ok || class != '2' {
+		return ok
+	}
+	if v.w.Flush() != nil {
+		return false
+	}
+	v.reset()
+	v.m.Helo = ""
+	return v.startTLS()
+}
+
+func (v *conversation) startTLS() bool {
+	conn := tls.Server(v.conn, v.s.tls)
+	if conn.Handshake() != nil {
+		return false
+	}
+	state := conn.ConnectionState()
+	v.m.TLS = &state
+	v.use(conn)
+	return true
+}
+
+func (v *conversation) mailFrom(c Command) bool {
+	address, params, ok := cutPath(c.Arg, "FROM:")
+	c.Address = address
+	own := "250 2.1.0 sender ok"
+	switch {
+	case !ok:
+		own = "501 5.5.4 syntax"
+	case v.mail:
+		own = "503 5.5.1 one at a time"
+	case len(v.s.Users) > 0 && v.m.User == "":
+		own = "530 5.7.0 log in first"
+	}
+	class, ok := v.reply(c, own)
+	if class == '2' {
+		v.reset()
+		v.mail = true
+		v.m.From, v.m.Params = address, params
+	}
+	return ok
+}
+
+func (v *conversation) rcptTo(c Command) bool {
+	address, params, ok := cutPath(c.Arg, "TO:")
+	c.Address = address
+	own := "250 2.1.5 recipient ok"
+	switch {
+	case !ok:
+		own = "501 5.5.4 syntax"
+	case !v.mail:
+		own = "503 5.5.1 MAIL first"
+	}
+	class, ok := v.reply(c, own)
+	if class == '2' {
+		v.m.To = append(v.m.To, Recipient{address, params})
+	}
+	return ok
+}
+
+// cutPath splits "FROM:<a@b> X=Y" into address and parameters.
+func cutPath(arg, prefix string) (address, params string, ok bool) {
+	if len(arg) < len(prefix) || !strings.EqualFold(arg[:len(prefix)], prefix) {
+		return "", "", false
+	}
+	path, params, _ := strings.Cut(strings.TrimLeft(arg[len(prefix):], " "), " ")
+	if len(path) < 2 || path[0] != '<' || path[len(path)-1] != '>' {
+		return "", "", false
+	}
+	return path[1 : len(path)-1], params, true
+}
+
+func (v *conversation) data(c Command) bool {
+	own := "354 go ahead"
+	if !v.mail || len(v.m.To) == 0 {
+		own = "503 5.5.1 no valid recipients"
+	}
+	class, ok := v.reply(c, own)
+	if !ok || class != '3' {
+		return ok
+	}
+	if v.w.Flush() != nil {
+		return false
+	}
+	data, err := readData(v.r)
+	if err != nil {
+		return false
+	}
+	v.m.Data = data
+	class, ok = v.reply(Command{Verb: "."}, fmt.Sprintf("250 2.0.0 taken, %d octets", len(data)))
+	if class == '2' {
+		v.s.keep(v.m)
+	}
+	v.reset()
+	return ok
+}
+
+// readData reads up to the line that is a dot alone. Only CRLF ends a line.
+func readData(r *bufio.Reader) ([]byte, error) {
+	var data []byte
+	start := 0 // of the line
+	for {
+		part, err := r.ReadSlice('\n')
+		data = append(data, part...)
+		if err == bufio.ErrBufferFull {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		line := data[start:]
+		if !bytes.HasSuffix(line, []byte("\r\n")) {
+			continue
+		}
+		if line[0] == '.' {
+			if len(line) == 3 {
+				return data[:start], nil
+			}
+			data = append(data[:start], line[1:]...)
+		}
+		start = len(data)
+	}
+}
+
+// auth speaks PLAIN and LOGIN.
+func (v *conversation) auth(c Command) bool {
+	mechanism, initial, _ := strings.Cut(c.Arg, " ")
+	var user, password string
+	switch strings.ToUpper(mechanism) {
+	case "PLAIN":
+		text, ok := initial, true
+		if initial == "" {
+			if text, ok = v.challenge(""); !ok {
+				return false
+			}
+		}
+		fields := strings.Split(decode(text), "\x00")
+		if len(fields) == 3 {
+			user, password = fields[1], fields[2]
+		}
+	case "LOGIN":
+		name, ok := v.challenge("Username:")
+		if !ok {
+			return false
+		}
+		secret, ok := v.challenge("Password:")
+		if !ok {
+			return false
+		}
+		user, password = decode(name), decode(secret)
+	}
+	own := "535 5.7.8 no"
+	if want, ok := v.s.Users[user]; ok && want == password {
+		own = "235 2.7.0 welcome"
+	}
+	class, ok := v.reply(c, own)
+	if class == '2' {
+		v.m.User = user
+	}
+	return ok
+}
+
+func (v *conversation) challenge(prompt string) (answer string, ok bool) {
+	v.w.WriteString("334 " + base64.StdEncoding.EncodeToString([]byte(prompt)) + "\r\n")
+	answer, err := v.readLine()
+	return answer, err == nil
+}
+
+func decode(s string) string {
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}

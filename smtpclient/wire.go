@@ -1,0 +1,194 @@
+package smtpclient
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+)
+
+// wire is a connection on which lines are written and replies are read, all within bounds.
+type wire struct {
+	raw    net.Conn // what was dialled; closing it ends every wait
+	conn   net.Conn // raw, or TLS on it
+	r      *bufio.Reader
+	w      *bufio.Writer
+	out    timedWriter
+	limits Limits
+	junk   bool // the server has said something that was no reply
+}
+
+const writeSize = 16 << 10 // octets per write, as many as a TLS record has
+
+func newWire(raw net.Conn, limits Limits) *wire {
+	w := &wire{raw: raw, limits: limits}
+	w.use(raw)
+	return w
+}
+
+// use goes on with conn, forgetting whatever was buffered.
+func (w *wire) use(conn net.Conn) {
+	w.conn = conn
+	w.out.conn = conn
+	w.r = bufio.NewReader(conn)
+	w.w = bufio.NewWriterSize(&w.out, writeSize)
+}
+
+// timedWriter gives each write its own deadline, so that progress is what counts.
+type timedWriter struct {
+	conn    net.Conn
+	timeout time.Duration
+}
+
+func (t *timedWriter) Write(p []byte) (int, error) {
+	if err := t.conn.SetWriteDeadline(time.Now().Add(t.timeout)); err != nil {
+		return 0, err
+	}
+	return t.conn.Write(p)
+}
+
+// startTLS shakes hands on the raw connection.
+func (w *wire) startTLS(c *tls.Config, timeout time.Duration) (*tls.ConnectionState, error) {
+	conn := tls.Client(w.raw, c)
+	if err := w.raw.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return nil, err
+	}
+	if err := conn.Handshake(); err != nil {
+		return nil, err
+	}
+	w.use(conn)
+	state := conn.ConnectionState()
+	return &state, nil
+}
+
+// abort ends the connection at once. It may be called while others read and write.
+func (w *wire) abort() { w.raw.Close() }
+
+// answer is a reply as it was read: its lines without codes and line ends.
+type answer struct {
+	code  int
+	lines []string
+}
+
+// ErrProtocol is wrapped by errors about a server that doesn't speak SMTP, or says more than [Limits] allow.
+var ErrProtocol = errors.New("protocol error")
+
+func protocolError(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrProtocol, fmt.Sprintf(format, args...))
+}
+
+// readReply reads one reply, all of it within timeout.
+func (w *wire) readReply(timeout time.Duration) (answer, error) {
+	if err := w.conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {
+		return answer{}, err
+	}
+	p := replyParser{limits: w.limits}
+	for {
+		line, err := p.readLine(w.r)
+		if err != nil {
+			return answer{}, p.explain(err)
+		}
+		done, err := p.add(line)
+		if p.junk > 0 {
+			w.junk = true
+		}
+		if err != nil {
+			return answer{}, err
+		}
+		if done {
+			return p.answer, nil
+		}
+	}
+}
+
+// replyParser collects the lines of one reply.
+type replyParser struct {
+	limits    Limits
+	answer    answer
+	bytes     int
+	junk      int
+	firstJunk string
+}
+
+// readLine reads a line without its end, CRLF or LF, and keeps the first limits.LineBytes of it.
+func (p *replyParser) readLine(r *bufio.Reader) (string, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		p.bytes += len(part)
+		if p.bytes > p.limits.ReplyBytes {
+			return "", protocolError("reply of more than %d octets", p.limits.ReplyBytes)
+		}
+		if room := p.limits.LineBytes - len(line); room > 0 {
+			line = append(line, part[:min(room, len(part))]...)
+		}
+		if err == nil {
+			return strings.TrimRight(string(line), "\r\n"), nil
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			if len(line) > 0 && p.firstJunk == "" {
+				p.firstJunk = string(line)
+			}
+			return "", err
+		}
+	}
+}
+
+// add takes the next line, and reports whether it was the last one.
+//
+// A line is three digits, the first from 2 to 5, and then a hyphen, a space or nothing. Lines that don't begin with a
+// digit are skipped, a few of them; one that does is a reply gone wrong, on which nothing can be built.
+func (p *replyParser) add(line string) (done bool, err error) {
+	code, more, text, ok := parseLine(line)
+	switch {
+	case !ok && line != "" && line[0] >= '0' && line[0] <= '9':
+		return false, protocolError("not a reply: %.80q", line)
+	case !ok:
+		if p.firstJunk == "" {
+			p.firstJunk = line
+		}
+		if p.junk++; p.junk > p.limits.JunkLines {
+			return false, protocolError("not a reply: %.80q", p.firstJunk)
+		}
+		return false, nil
+	case len(p.answer.lines) == p.limits.Lines:
+		return false, protocolError("reply of more than %d lines", p.limits.Lines)
+	}
+	p.answer.code = code
+	p.answer.lines = append(p.answer.lines, text)
+	return !more, nil
+}
+
+// explain adds to err what was seen instead of a reply.
+func (p *replyParser) explain(err error) error {
+	if p.firstJunk == "" {
+		return err
+	}
+	return fmt.Errorf("%w, after %.80q", err, p.firstJunk)
+}
+
+func parseLine(line string) (code int, more bool, text string, ok bool) {
+	if len(line) < 3 || line[0] < '2' || line[0] > '5' {
+		return 0, false, "", false
+	}
+	for i := range 3 {
+		if line[i] < '0' || line[i] > '9' {
+			return 0, false, "", false
+		}
+		code = code*10 + int(line[i]-'0')
+	}
+	if len(line) == 3 {
+		return code, false, "", true
+	}
+	if line[3] != ' ' && line[3] != '-' {
+		return 0, false, "", false
+	}
+	return code, line[3] == '-', line[4:], true
+}

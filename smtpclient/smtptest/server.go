@@ -15,6 +15,8 @@ import (
 type Server struct {
 	// Addr is where to listen. Start replaces it with the address it has got. Defaults to "127.0.0.1:0", a free port.
 	Addr string
+	// Listener, if not nil, is listened on instead of Addr, such as one in memory.
+	Listener net.Listener
 	// Name is the host name that the server says and that its certificate proves. Defaults to "mail.test".
 	Name string
 	// Extensions are the lines of the answer to EHLO, without STARTTLS and AUTH, which come by themselves. Defaults to
@@ -78,9 +80,12 @@ func (s *Server) Start() error {
 			return fmt.Errorf("smtptest: %w", err)
 		}
 	}
-	l, err := net.Listen("tcp", s.Addr)
-	if err != nil {
-		return fmt.Errorf("smtptest: %w", err)
+	l := s.Listener
+	if l == nil {
+		var err error
+		if l, err = net.Listen("tcp", s.Addr); err != nil {
+			return fmt.Errorf("smtptest: %w", err)
+		}
 	}
 	s.Addr = l.Addr().String()
 	s.listener = l

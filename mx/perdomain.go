@@ -1,0 +1,47 @@
+package mx
+
+import (
+	"context"
+	"strings"
+)
+
+// PerDomain is a Router that chooses another one by domain. Its fields must not change once it is in use.
+type PerDomain struct {
+	// Domains has the routers for domains, in lower case and, if they are international, in A-labels: "example.org" is that
+	// domain, ".example.org" is all below it. The longest match wins. Address literals are keys as they are written.
+	Domains map[string]Router
+	// Default routes everything else. Defaults to &Resolver{}.
+	Default Router
+}
+
+// Route asks the router for the domain.
+func (p *PerDomain) Route(ctx context.Context, domain string) (*Route, error) {
+	key := domain
+	if !strings.HasPrefix(domain, "[") {
+		var err error
+		if key, err = asciiName(domain); err != nil {
+			return nil, errSyntax(domain, err)
+		}
+	}
+	return p.router(key).Route(ctx, domain)
+}
+
+func (p *PerDomain) router(name string) Router {
+	if r := p.Domains[name]; r != nil {
+		return r
+	}
+	for {
+		_, parent, more := strings.Cut(name, ".")
+		if !more || strings.HasPrefix(name, "[") {
+			break
+		}
+		if r := p.Domains["."+parent]; r != nil {
+			return r
+		}
+		name = parent
+	}
+	if p.Default != nil {
+		return p.Default
+	}
+	return &Resolver{}
+}

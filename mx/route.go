@@ -1,0 +1,58 @@
+package mx
+
+import "net/netip"
+
+// Route is the answer of a Router. It is read-only, since routers may share it.
+type Route struct {
+	// Site is the name under which limits apply: domains of one site share them.
+	Site string
+	// Hosts has at least one element, best first.
+	Hosts []Host
+}
+
+// Host is one server that takes mail for a domain.
+type Host struct {
+	Name     string       // as the MX record or the host program names it; what a certificate must prove
+	Addrs    []netip.Addr // in the order to try them; at least one
+	Port     uint16       // usually 25
+	TLS      TLS
+	Implicit bool         // TLS from the first octet, as on port 465, instead of STARTTLS
+	Auth     *Credentials // nil: no authentication
+}
+
+// Credentials log in to a relay.
+type Credentials struct {
+	Username, Password string
+}
+
+// String returns the user name alone, so that no password gets into a log by %v.
+func (c Credentials) String() string { return c.Username + ":***" }
+
+// GoString does the same for %#v.
+func (c Credentials) GoString() string { return "mx.Credentials{" + c.String() + "}" }
+
+// TLS is what a route demands of the connection to a host.
+type TLS int
+
+// What can be demanded.
+const (
+	Opportunistic TLS = iota // encrypt if the host can, whatever its certificate says
+	None                     // never encrypt
+	Required                 // encrypt, with any certificate, or don't deliver
+	Verified                 // encrypt, with a certificate that proves the host's name, or don't deliver
+)
+
+// String returns the level's name in lower case.
+func (t TLS) String() string {
+	switch t {
+	case Opportunistic:
+		return "opportunistic"
+	case None:
+		return "none"
+	case Required:
+		return "required"
+	case Verified:
+		return "verified"
+	}
+	return "unknown"
+}

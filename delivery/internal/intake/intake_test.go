@@ -1,0 +1,259 @@
+package intake
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+var now = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+
+const (
+	addedDate = "Date: Wed, 04 Mar 2026 05:06:07 +0000\r\n"
+	addedID   = "Message-ID: <new@example.com>\r\n"
+	whole     = "Date: x\r\nMessage-ID: <a@b>\r\n" // nothing to add to
+)
+
+func options() Options { return Options{Now: now, MessageID: "<new@example.com>"} }
+
+func read(src io.Reader, o Options) (head, body string, f Facts, err error) {
+	r := New(src, o)
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return "", "", Facts{}, err
+	}
+	h, err := r.Head()
+	return string(h), string(b), r.Facts(), err
+}
+
+func TestReader(t *testing.T) {
+	long := strings.Repeat("x", 998)
+	tests := []struct{ name, in, head, body string }{
+		{"as it should be", whole + "\r\nHi\r\n", whole, "\r\nHi\r\n"},
+		{"LF", "Date: x\nMessage-ID: <a@b>\n\nHi\n\nyou\n", whole, "\r\nHi\r\n\r\nyou\r\n"},
+		{"mixed line ends", "Date: x\r\nMessage-ID: <a@b>\n\r\nHi\nyou\r\n", whole, "\r\nHi\r\nyou\r\n"},
+		{"no last line end", whole + "\r\nHi", whole, "\r\nHi\r\n"},
+		{"dots", whole + "\r\n.\r\n..\r\n", whole, "\r\n.\r\n..\r\n"},
+		{"added", "Subject: s\r\n\r\nHi\r\n", "Subject: s\r\n" + addedDate + addedID, "\r\nHi\r\n"},
+		{"names in any case", "DATE: x\r\nmessage-id :<a@b>\r\n\r\n", "DATE: x\r\nmessage-id :<a@b>\r\n", "\r\n"},
+		{"Resent-Date is not Date", "Resent-Date: x\r\n\r\n", "Resent-Date: x\r\n" + addedDate + addedID, "\r\n"},
+		{"Bcc", "bcc: a@b,\r\n c@d\r\n\t e@f\r\n" + whole + "Resent-Bcc : a@b\r\nBCC:\r\n\r\nBcc: stays\r\n", whole, "\r\nBcc: stays\r\n"},
+		{"folding and odd fields stay", whole + "X:a \r\n \t\r\n\tb\r\nto: c\r\n\r\n", whole + "X:a \r\n \t\r\n\tb\r\nto: c\r\n", "\r\n"},
+		{"only fields", whole, whole, ""},
+		{"only fields, no last line end", "Date: x\r\nMessage-ID: <a@b>", whole, ""},
+		{"only Bcc", "Bcc: a@b", addedDate + addedID, ""},
+		{"no fields", "\r\nHi\r\n", addedDate + addedID, "\r\nHi\r\n"},
+		{"no fields and no empty line", "Hi\r\nBcc: you\r\n", addedDate + addedID, "\r\nHi\r\nBcc: you\r\n"},
+		{"a continuation first", " Date: x\r\n", addedDate + addedID, "\r\n Date: x\r\n"},
+		{"a name with a space", "Dear Ann: hello\r\n", addedDate + addedID, "\r\nDear Ann: hello\r\n"},
+		{"nothing", "", addedDate + addedID, ""},
+		{"one LF", "\n", addedDate + addedID, "\r\n"},
+		{"longest lines", whole + "S:" + long[2:] + "\r\n\r\n" + long + "\r\n" + long, whole + "S:" + long[2:] + "\r\n", "\r\n" + long + "\r\n" + long + "\r\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			head, body, f, err := read(strings.NewReader(tt.in), options())
+			if err != nil || head != tt.head || body != tt.body {
+				t.Errorf("got %q, %q, %v\nwant %q, %q", head, body, err, tt.head, tt.body)
+			}
+			if f.Digest != sha256.Sum256([]byte(tt.in)) || f.Size != int64(len(tt.head)+len(tt.body)) {
+				t.Errorf("Digest %x, Size %d, want %d", f.Digest, f.Size, len(tt.head)+len(tt.body))
+			}
+			if f.AddedDate != strings.Contains(head, addedDate) || f.AddedMessageID != strings.Contains(head, addedID) {
+				t.Errorf("AddedDate %v, AddedMessageID %v", f.AddedDate, f.AddedMessageID)
+			}
+		})
+	}
+}
+
+func TestReaderRefuses(t *testing.T) {
+	tests := []struct {
+		name, in string
+		want     Error
+	}{
+		{"bare CR in the header", "Subject: a\rBcc: b\r\n\r\n", Error{"header", 1, "has a CR without LF", ErrMalformed}},
+		{"bare CR in the body", "\r\n\r\nHi\r.\r\n", Error{"body", 3, "has a CR without LF", ErrMalformed}},
+		{"CR CR LF", "\r\nHi\r\r\n", Error{"body", 2, "has a CR without LF", ErrMalformed}},
+		{"CR at the end", "\r\nHi\r", Error{"body", 2, "has a CR without LF", ErrMalformed}},
+		{"NUL", "\r\nHi\x00\r\n", Error{"body", 2, "has a NUL", ErrMalformed}},
+		{"NUL in a removed field", "Bcc: \x00\r\n\r\n", Error{"header", 1, "has a NUL", ErrMalformed}},
+		{"long line", "\r\n" + strings.Repeat("x", 999), Error{"body", 2, "has more than 998 octets", ErrMalformed}},
+		{"long field line", "S:" + strings.Repeat("x", 997), Error{"header", 1, "has more than 998 octets", ErrMalformed}},
+		{"broken header", "A: b\r\nhello\r\nBcc: c\r\n\r\n", Error{"header", 2, "is neither a field nor the continuation of one", ErrMalformed}},
+		{"size", "\r\n" + strings.Repeat("x\n", 100), Error{"body", 34, "message has more than 100 octets", ErrTooLarge}},
+		{"header size", strings.Repeat("A: b\r\n", 10), Error{"header", 9, "header section has more than 50 octets", ErrTooLarge}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := options()
+			if tt.want.Err == ErrTooLarge {
+				o.MaxSize, o.MaxHeader = 100, 50
+			}
+			for _, src := range []io.Reader{strings.NewReader(tt.in), iotest.OneByteReader(strings.NewReader(tt.in))} {
+				_, _, _, err := read(src, o)
+				var got *Error
+				if !errors.As(err, &got) || *got != tt.want || !errors.Is(err, tt.want.Err) {
+					t.Errorf("got %v, want %v", err, &tt.want)
+				}
+			}
+		})
+	}
+}
+
+func TestSizeLimitIsExact(t *testing.T) {
+	in := whole + "\r\nHi\r\n"
+	o := options()
+	o.MaxSize = int64(len(in))
+	if _, _, _, err := read(strings.NewReader(in), o); err != nil {
+		t.Error(err)
+	}
+	o.MaxSize--
+	if _, _, _, err := read(strings.NewReader(in), o); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("one octet more: %v", err)
+	}
+}
+
+func TestFacts(t *testing.T) {
+	tests := []struct {
+		name, in string
+		want     Facts
+	}{
+		{"ASCII", "Received: a\r\nReceived: b\r\n c\r\nMessage-ID:\r\n <a@b> (c)\r\nMessage-ID: <d@e>\r\n\r\nReceived: d\r\n", Facts{Received: 2, MessageID: "<a@b>"}},
+		{"8-bit body", whole + "\r\nfünf\r\n", Facts{EightBit: true, MessageID: "<a@b>"}},
+		{"UTF-8 header", whole + "Subject: fünf\r\n\r\n", Facts{EightBit: true, HeaderUTF8: true, MessageID: "<a@b>"}},
+		{"Latin-1 header", whole + "Subject: f\xfcnf\r\n\r\n", Facts{EightBit: true, MessageID: "<a@b>"}},
+		{"odd Message-ID", "Message-ID: <a b>\r\n\r\n", Facts{}},
+		{"Bcc after Message-ID", "Message-ID: \r\nBcc: <a@b>\r\nX: <c@d>\r\n\r\n", Facts{}},
+	}
+	for _, tt := range tests {
+		_, _, f, err := read(strings.NewReader(tt.in), options())
+		f.Digest, f.Size, f.AddedDate = [32]byte{}, 0, false
+		if err != nil || f != tt.want {
+			t.Errorf("%s: %+v, %v; want %+v", tt.name, f, err, tt.want)
+		}
+	}
+}
+
+func TestHeadOnlyAtTheEnd(t *testing.T) {
+	r := New(strings.NewReader(whole+"\r\nHi\r\n"), options())
+	var b [2]byte
+	if _, err := r.Read(b[:]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Head(); err == nil {
+		t.Error("Head before the end")
+	}
+}
+
+func TestReadErrorsPassThrough(t *testing.T) {
+	broken := errors.New("broken")
+	for _, src := range []io.Reader{
+		io.MultiReader(strings.NewReader(whole+"\r\nHi\r\n"), iotest.ErrReader(broken)),
+		iotest.ErrReader(broken),
+	} {
+		r := New(src, options())
+		if _, err := io.ReadAll(r); err != broken {
+			t.Errorf("got %v", err)
+		}
+		if _, err := r.Read(make([]byte, 1)); err != broken {
+			t.Errorf("then %v", err)
+		}
+		if _, err := r.Head(); err == nil {
+			t.Error("Head of a message that was cut")
+		}
+	}
+	if _, err := io.ReadAll(New(stuck{}, options())); err != io.ErrNoProgress {
+		t.Errorf("a reader that gives nothing: %v", err)
+	}
+}
+
+type stuck struct{}
+
+func (stuck) Read([]byte) (int, error) { return 0, nil }
+
+func TestMemoryDoesNotGrowWithTheBody(t *testing.T) {
+	line := []byte(strings.Repeat("x", 70) + "\n")
+	allocated := func(size int64) float64 {
+		return testing.AllocsPerRun(1, func() {
+			if _, err := io.Copy(io.Discard, New(io.LimitReader(&forever{line: line}, size), options())); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	small, large := allocated(1<<20), allocated(16<<20)
+	if large > small+10 {
+		t.Errorf("%v allocations for 1 MB, %v for 16 MB", small, large)
+	}
+}
+
+type forever struct {
+	line []byte
+	at   int
+}
+
+func (f *forever) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		c := copy(p[n:], f.line[f.at:])
+		n += c
+		f.at = (f.at + c) % len(f.line)
+	}
+	return n, nil
+}
+
+func BenchmarkReader(b *testing.B) {
+	in := []byte(whole + "\r\n" + strings.Repeat(strings.Repeat("x", 76)+"\r\n", 100_000))
+	b.SetBytes(int64(len(in)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := io.Copy(io.Discard, New(bytes.NewReader(in), options())); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func FuzzReader(f *testing.F) {
+	for _, s := range []string{
+		"", "\n", "\r", "A: b", "A: b\nBcc: c\n d\n\nHi\r\n.\r\n", "Hi", whole + "\r\nHi", "A\r\n", "Date: x\r\n y\r\r\n", "A: \x00",
+		"Message-ID: <\xff>\n\n\xff", strings.Repeat("x", 999), "A: b\r\n \r\n\r\n",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		o := options()
+		o.MaxSize, o.MaxHeader = 20_000, 5_000
+		head, body, facts, err := read(strings.NewReader(in), o)
+		head1, body1, facts1, err1 := read(iotest.OneByteReader(strings.NewReader(in)), o)
+		if head != head1 || body != body1 || facts != facts1 || (err == nil) != (err1 == nil) {
+			t.Fatalf("in one: %q, %q, %+v, %v\noctet by octet: %q, %q, %+v, %v", head, body, facts, err, head1, body1, facts1, err1)
+		}
+		if err != nil {
+			return
+		}
+		out := head + body
+		if facts.Size != int64(len(out)) {
+			t.Errorf("Size %d, not %d", facts.Size, len(out))
+		}
+		if lines, found := strings.CutSuffix(out, "\r\n"); found {
+			for line := range strings.SplitSeq(lines, "\r\n") {
+				if len(line) > maxLine || strings.ContainsAny(line, "\r\n\x00") {
+					t.Errorf("line %q", line)
+				}
+			}
+		} else if out != "" {
+			t.Errorf("%q doesn't end with CRLF", out)
+		}
+		o.MaxSize, o.MaxHeader = 0, 0
+		head2, body2, facts2, err := read(strings.NewReader(out), o)
+		if err != nil || head2 != head || body2 != body {
+			t.Errorf("again: %q, %q, %v\nfirst: %q, %q", head2, body2, err, head, body)
+		}
+		if facts2.MessageID != facts.MessageID || facts2.Received != facts.Received || facts2.HeaderUTF8 != facts.HeaderUTF8 {
+			t.Errorf("again: %+v, first: %+v", facts2, facts)
+		}
+	})
+}

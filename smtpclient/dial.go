@@ -32,7 +32,7 @@ func Dial(ctx context.Context, address string, o *Options) (*Session, error) {
 	}
 	conn, err := s.connect(ctx)
 	if err != nil {
-		return nil, s.failure(PhaseConnect, err)
+		return nil, blame(ctx, s.failure(PhaseConnect, err))
 	}
 	s.wire = newWire(conn, options.Limits)
 	stop := context.AfterFunc(ctx, s.wire.abort)
@@ -53,13 +53,18 @@ func (s *Session) connect(ctx context.Context) (net.Conn, error) {
 	return s.o.Dial(ctx, "tcp", s.addr)
 }
 
-// fail ends the session because of e, whose cause is ctx if that has ended.
+// fail ends the session because of e.
 func (s *Session) fail(ctx context.Context, e *Error) {
+	s.broken = blame(ctx, e)
+	s.wire.abort()
+}
+
+// blame makes ctx the cause of e, if it has ended: what its end does to a connection looks like anything.
+func blame(ctx context.Context, e *Error) *Error {
 	if e.Code == 0 && ctx.Err() != nil {
 		e.Err, e.Stale = context.Cause(ctx), false
 	}
-	s.broken = e
-	s.wire.abort()
+	return e
 }
 
 func (s *Session) open() *Error {

@@ -30,6 +30,14 @@ type Reply struct {
 	Text     string            // without codes; printable UTF-8; lines separated by '\n'; bounded
 }
 
+// String is the code, the enhanced code if there is one, and the text, as a server's last line has them.
+func (r Reply) String() string {
+	if r.Enhanced == (smtp.EnhancedCode{}) {
+		return fmt.Sprintf("%d %s", r.Code, r.Text)
+	}
+	return fmt.Sprintf("%d %d.%d.%d %s", r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], r.Text)
+}
+
 // Error is what went wrong in a dialogue: a server's refusal, or, with Code 0, an I/O or protocol error in Err.
 type Error struct {
 	Phase Phase
@@ -50,7 +58,7 @@ type Error struct {
 // Error names the host, the phase and the reply or cause.
 func (e *Error) Error() string {
 	if e.Code != 0 {
-		return fmt.Sprintf("smtpclient: %s: %s: %d %s", e.Host, e.Phase, e.Code, e.Text)
+		return fmt.Sprintf("smtpclient: %s: %s: %s", e.Host, e.Phase, e.Reply)
 	}
 	return fmt.Sprintf("smtpclient: %s: %s: %v", e.Host, e.Phase, e.Err)
 }

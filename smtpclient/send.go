@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -63,7 +64,9 @@ func (t *transaction) do(ctx context.Context, body io.Reader) *Error {
 	case t.s.closed:
 		return t.s.failure(PhaseMail, ErrClosed)
 	case t.s.broken != nil:
-		return t.s.broken
+		e := t.s.failure(PhaseMail, fmt.Errorf("session was lost before: %w", t.s.broken))
+		e.Stale = true
+		return e
 	}
 	stop := context.AfterFunc(ctx, t.s.wire.abort)
 	err := t.run(body)

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// generate makes a certificate for name and loopback, and a pool that trusts it.
-func generate(name string) (*tls.Config, *x509.CertPool, error) {
+// NewTLSConfig makes a server configuration with a new certificate for name, "localhost" and the loopback addresses, and a
+// pool that trusts it. [Server] does this by itself; it is for [Script.Play].
+func NewTLSConfig(name string) (*tls.Config, *x509.CertPool, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,7 +23,9 @@ import (
 //	raw "250 x\n"   the server sends these octets, a quoted string as in Go
 //	slow 1s 220 hi  the server says this, one octet each second
 //	sleep 5m        nothing happens for a while: the server doesn't even read
+//	octets          the client says anything, such as the beginning of TLS
 //	tls             TLS begins
+//	tls fails       TLS begins, and the client must not like it
 //	close           the server closes the connection
 //	reset           the server drops the connection with a TCP reset, where there is one
 //	stall           the server says nothing more, until the client goes away
@@ -82,7 +85,11 @@ func parseStep(line string) (step, error) {
 		each, text, _ := strings.Cut(arg, " ")
 		s.arg = text
 		s.wait, err = time.ParseDuration(each)
-	case "tls", "close", "reset", "stall":
+	case "tls":
+		if arg != "" && arg != "fails" {
+			err = fmt.Errorf("unknown step %q", line)
+		}
+	case "octets", "close", "reset", "stall":
 		if arg != "" {
 			err = fmt.Errorf("%s takes no argument", verb)
 		}
@@ -148,10 +155,10 @@ func (p *player) play(st step, next string) (over bool, err error) {
 		time.Sleep(st.wait)
 	case "slow":
 		return p.slow(st)
+	case "octets":
+		_, err = p.r.Read(make([]byte, 4096))
 	case "tls":
-		conn := tls.Server(p.conn, p.config)
-		err = conn.Handshake()
-		p.use(conn)
+		return p.startTLS(st.arg == "fails")
 	case "close":
 		return true, nil
 	case "reset":
@@ -163,6 +170,22 @@ func (p *player) play(st step, next string) (over bool, err error) {
 		io.Copy(io.Discard, p.conn)
 		return true, nil
 	}
+	return false, err
+}
+
+func (p *player) startTLS(fails bool) (over bool, err error) {
+	conn := tls.Server(p.conn, p.config)
+	err = conn.Handshake()
+	if fails && err == nil {
+		// With TLS 1.3 the server is done before the client has looked at the certificate.
+		if _, err = conn.Read(make([]byte, 1)); err == nil {
+			return true, errors.New("the client goes on")
+		}
+	}
+	if fails {
+		return true, nil
+	}
+	p.use(conn)
 	return false, err
 }
 

@@ -76,7 +76,7 @@ func (s *Server) Start() error {
 	s.tls = s.TLSConfig
 	if s.tls == nil && (s.StartTLS || s.Implicit || s.Script != nil) {
 		var err error
-		if s.tls, s.roots, err = generate(s.Name); err != nil {
+		if s.tls, s.roots, err = NewTLSConfig(s.Name); err != nil {
 			return fmt.Errorf("smtptest: %w", err)
 		}
 	}

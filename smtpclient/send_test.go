@@ -1,0 +1,337 @@
+package smtpclient_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/emersion/go-smtp"
+	"github.com/postroad/postroad/smtpclient"
+	"github.com/postroad/postroad/smtpclient/smtptest"
+)
+
+// TestMain checks that nothing of the package runs any more after all its tests.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for range 200 {
+		if !running("smtpclient.(") {
+			os.Exit(code)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	buf := make([]byte, 1<<20)
+	fmt.Printf("leaked goroutines:\n%s\n", buf[:runtime.Stack(buf, true)])
+	os.Exit(1)
+}
+
+func running(part string) bool {
+	buf := make([]byte, 1<<20)
+	return strings.Contains(string(buf[:runtime.Stack(buf, true)]), part)
+}
+
+func start(t *testing.T, s *smtptest.Server) *smtptest.Server {
+	t.Helper()
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func dial(t *testing.T, s *smtptest.Server, o *smtpclient.Options) *smtpclient.Session {
+	t.Helper()
+	session, err := smtpclient.Dial(t.Context(), s.Addr, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { session.Close() })
+	return session
+}
+
+func envelope(to ...string) *smtpclient.Envelope {
+	e := &smtpclient.Envelope{From: "sender@example.com"}
+	for _, a := range to {
+		e.To = append(e.To, smtpclient.Recipient{Address: a})
+	}
+	return e
+}
+
+const hello = "Subject: hello\r\n\r\nHello.\r\n"
+
+func TestSendEverything(t *testing.T) {
+	srv := start(t, &smtptest.Server{StartTLS: true})
+	s := dial(t, srv, &smtpclient.Options{
+		LocalName: "client.example.com", ServerName: "mail.test", TLS: smtpclient.VerifiedTLS,
+		TLSConfig: &tls.Config{RootCAs: srv.RootCAs()},
+	})
+	e := envelope("one@example.org", "jürgen@example.org", `"quo\"ted"@[127.0.0.1]`, "postmaster")
+	e.Mail = smtp.MailOptions{Body: smtp.Body8BitMIME, Size: 26, Return: smtp.DSNReturnHeaders, EnvelopeID: "a b+c="}
+	e.To[0].Rcpt = smtp.RcptOptions{Notify: []smtp.DSNNotify{smtp.DSNNotifySuccess, smtp.DSNNotifyDelayed}, OriginalRecipient: "o+ne@example.org"}
+	e.To[1].Rcpt = smtp.RcptOptions{OriginalRecipient: "jürgen@example.org"}
+	results, err := s.Send(t.Context(), e, strings.NewReader(".dots\r\n..\r\n.\r\nno end"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		if r.Err != nil || r.Phase != smtpclient.PhaseBody || r.Reply.Code != 250 {
+			t.Errorf("%s: %+v", e.To[i].Address, r)
+		}
+	}
+	messages := srv.Messages()
+	if len(messages) != 1 {
+		t.Fatalf("%d messages", len(messages))
+	}
+	m := messages[0]
+	if m.Helo != "client.example.com" || m.TLS == nil || s.TLS() == nil || s.CertificateError() != nil {
+		t.Errorf("helo %q, TLS %v", m.Helo, m.TLS != nil)
+	}
+	if want := "SIZE=26 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+20b+2Bc+3D"; m.Params != want {
+		t.Errorf("MAIL %q, want %q", m.Params, want)
+	}
+	for i, want := range []string{
+		"NOTIFY=SUCCESS,DELAY ORCPT=rfc822;o+2Bne@example.org",
+		`ORCPT=utf-8;j\x{FC}rgen@example.org`, "", "",
+	} {
+		if m.To[i].Address != e.To[i].Address || m.To[i].Params != want {
+			t.Errorf("RCPT %+v, want %q", m.To[i], want)
+		}
+	}
+	if want := ".dots\r\n..\r\n.\r\nno end\r\n"; string(m.Data) != want {
+		t.Errorf("data %q, want %q", m.Data, want)
+	}
+}
+
+// Many recipients and messages, more than one pipeline takes, on one session.
+func TestSendMany(t *testing.T) {
+	refuse := func(c smtptest.Command) string {
+		if c.Verb == "RCPT" && strings.HasPrefix(c.Address, "no") {
+			return "550 5.1.1 unknown"
+		}
+		return ""
+	}
+	for _, extensions := range [][]string{nil, {}} {
+		srv := start(t, &smtptest.Server{Reply: refuse, Extensions: extensions})
+		s := dial(t, srv, nil)
+		e := envelope()
+		for i := range 350 {
+			local := "user"
+			if i%7 == 0 {
+				local = "no"
+			}
+			e.To = append(e.To, smtpclient.Recipient{Address: fmt.Sprintf("%s%d@example.org", local, i)})
+		}
+		for range 3 {
+			results, err := s.Send(t.Context(), e, strings.NewReader(hello))
+			if err != nil || !s.Reusable() {
+				t.Fatal(err)
+			}
+			for i, r := range results {
+				if refused := r.Err != nil; refused != (i%7 == 0) {
+					t.Fatalf("recipient %d: %+v", i, r)
+				}
+			}
+		}
+		if m := srv.Messages(); len(m) != 3 || len(m[2].To) != 300 {
+			t.Errorf("%d messages", len(m))
+		}
+		if total, _, _ := srv.Connections(); total != 1 {
+			t.Errorf("%d connections", total)
+		}
+	}
+}
+
+// What can't be sent is refused here, as narrowly as possible, and the session stays good.
+func TestDecidedHere(t *testing.T) {
+	syntax := new(*smtpclient.SyntaxError)
+	for _, c := range []struct {
+		name   string
+		change func(*smtpclient.Envelope)
+		phase  smtpclient.Phase
+		code   int
+		reason any
+	}{
+		{"size", func(e *smtpclient.Envelope) { e.Mail.Size = 1001 }, smtpclient.PhaseMail, 552, smtpclient.ErrTooLarge},
+		{"utf8 header", func(e *smtpclient.Envelope) { e.Mail.UTF8 = true }, smtpclient.PhaseMail, 553, smtpclient.ErrNoUTF8},
+		{"utf8 sender", func(e *smtpclient.Envelope) { e.From = "ü@example.com" }, smtpclient.PhaseMail, 553, smtpclient.ErrNoUTF8},
+		{"binary", func(e *smtpclient.Envelope) { e.Mail.Body = smtp.BodyBinaryMIME }, smtpclient.PhaseMail, 554, smtpclient.ErrNoBinary},
+		{"requiretls", func(e *smtpclient.Envelope) { e.Mail.RequireTLS = true }, smtpclient.PhaseMail, 550, smtpclient.ErrRequireTLS},
+		{"sender", func(e *smtpclient.Envelope) { e.From = "a b@example.com" }, smtpclient.PhaseMail, 553, syntax},
+		{"ret", func(e *smtpclient.Envelope) { e.Mail.Return = "FULL\r\nQUIT" }, smtpclient.PhaseMail, 501, syntax},
+		{"envid", func(e *smtpclient.Envelope) { e.Mail.EnvelopeID = strings.Repeat("x", 101) }, smtpclient.PhaseMail, 501, syntax},
+		{"recipient", func(e *smtpclient.Envelope) { e.To[0].Address = "a@example.com> NOTIFY=NEVER" }, smtpclient.PhaseRcpt, 553, syntax},
+		{"utf8 recipient", func(e *smtpclient.Envelope) { e.To[0].Address = "ü@example.org" }, smtpclient.PhaseRcpt, 553, smtpclient.ErrNoUTF8},
+		{"notify", func(e *smtpclient.Envelope) { e.To[0].Rcpt.Notify = []smtp.DSNNotify{"NEVER", "SUCCESS"} }, smtpclient.PhaseRcpt, 501, syntax},
+		{"orcpt", func(e *smtpclient.Envelope) {
+			e.To[0].Rcpt = smtp.RcptOptions{OriginalRecipient: "x", OriginalRecipientType: "a b"}
+		}, smtpclient.PhaseRcpt, 501, syntax},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := start(t, &smtptest.Server{Extensions: []string{"SIZE 1000", "DSN", "PIPELINING"}})
+			s := dial(t, srv, nil)
+			e := envelope("one@example.org", "two@example.org")
+			c.change(e)
+			results, err := s.Send(t.Context(), e, strings.NewReader(hello))
+			if err != nil || !s.Reusable() {
+				t.Fatal("the session is lost:", err)
+			}
+			r := results[0]
+			if r.Err == nil || r.Phase != c.phase || r.Reply.Code != c.code || !strings.Contains(r.Reply.Text, "decided by the client") {
+				t.Errorf("got %+v", r)
+			}
+			if target, ok := c.reason.(error); ok && !errors.Is(r.Err, target) || !ok && !errors.As(r.Err, c.reason) {
+				t.Errorf("reason %v", r.Err.Err)
+			}
+			want := 0
+			if c.phase == smtpclient.PhaseRcpt {
+				want = 1
+				if results[1].Err != nil {
+					t.Errorf("the neighbour: %+v", results[1])
+				}
+			}
+			if m := srv.Messages(); len(m) != want || want == 1 && len(m[0].To) != 1 {
+				t.Errorf("messages: %+v", m)
+			}
+		})
+	}
+}
+
+// Half a message is never finished.
+func TestBodyFails(t *testing.T) {
+	srv := start(t, &smtptest.Server{Reply: func(c smtptest.Command) string {
+		if c.Address == "no@example.org" {
+			return "550 5.1.1 unknown"
+		}
+		return ""
+	}})
+	broken := errors.New("disk on fire")
+	for _, size := range []int{0, 10, 100_000} {
+		s := dial(t, srv, nil)
+		body := io.MultiReader(strings.NewReader(strings.Repeat("x\r\n", size)), iotest.ErrReader(broken))
+		results, err := s.Send(t.Context(), envelope("one@example.org", "no@example.org"), body)
+		if !errors.Is(err, broken) || s.Reusable() {
+			t.Errorf("error %v", err)
+		}
+		if e := results[0].Err; !errors.Is(e, broken) || e.Code != 0 || e.Uncertain || e.Phase != smtpclient.PhaseBody {
+			t.Errorf("accepted recipient: %+v", e)
+		}
+		if e := results[1].Err; e.Code != 550 {
+			t.Errorf("refused recipient: %+v", e)
+		}
+	}
+	srv.Close()
+	if m := srv.Messages(); len(m) != 0 {
+		t.Errorf("the server has taken %d messages", len(m))
+	}
+}
+
+// A context ends every wait at once, and after the dot leaves doubt.
+func TestContext(t *testing.T) {
+	for _, verb := range []string{"CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "."} {
+		t.Run(verb, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			cause := errors.New("time is up")
+			srv := start(t, &smtptest.Server{Reply: func(c smtptest.Command) string {
+				if c.Verb == verb {
+					cancel(cause)
+					return smtptest.Stall
+				}
+				return ""
+			}})
+			s, err := smtpclient.Dial(ctx, srv.Addr, nil)
+			if s != nil {
+				var results []smtpclient.Result
+				results, err = s.Send(ctx, envelope("one@example.org"), strings.NewReader(hello))
+				if e := results[0].Err; e == nil || e.Uncertain != (verb == ".") || e.Stale {
+					t.Errorf("%+v", e)
+				}
+				if s.Reusable() {
+					t.Error("reusable")
+				}
+			}
+			if e, ok := errors.AsType[*smtpclient.Error](err); !ok || !errors.Is(e, cause) || e.Code != 0 {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+func TestContextDuringBody(t *testing.T) {
+	srv := start(t, &smtptest.Server{})
+	s := dial(t, srv, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	body := io.MultiReader(strings.NewReader(hello), readerFunc(func(p []byte) (int, error) {
+		cancel()
+		return copy(p, strings.Repeat("x\r\n", 1000)), nil
+	}))
+	results, err := s.Send(ctx, envelope("one@example.org"), body)
+	if e := results[0].Err; !errors.Is(err, context.Canceled) || e == nil || e.Uncertain {
+		t.Errorf("%v, %+v", err, e)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A session that is over says so, to every recipient.
+func TestSessionOver(t *testing.T) {
+	srv := start(t, &smtptest.Server{Reply: func(c smtptest.Command) string {
+		if c.Verb == "." {
+			return smtptest.Close
+		}
+		return ""
+	}})
+	s := dial(t, srv, nil)
+	for i := range 2 {
+		results, err := s.Send(t.Context(), envelope("one@example.org"), strings.NewReader(hello))
+		if err == nil || results[0].Err == nil {
+			t.Errorf("send %d: %v", i, results)
+		}
+		if e := results[0].Err; i == 1 && e.Uncertain {
+			t.Error("nothing was sent the second time")
+		}
+	}
+	s.Close()
+	if _, err := s.Send(t.Context(), envelope("one@example.org"), strings.NewReader(hello)); !errors.Is(err, smtpclient.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// Close takes no longer than Timeouts.Quit, whatever the server does, with TLS or without.
+func TestCloseBound(t *testing.T) {
+	for _, end := range []string{"C: QUIT\nstall", "sleep 1h"} {
+		synctest.Test(t, func(t *testing.T) {
+			script, err := smtptest.ParseScript("close", "S: 220 hi\nC: *\nS: 250 hi\n"+end)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client, server := net.Pipe()
+			played := make(chan error, 1)
+			go func() { played <- script.Play(server, nil) }()
+			s, err := smtpclient.Dial(t.Context(), "192.0.2.1:25", &smtpclient.Options{
+				Dial: func(context.Context, string, string) (net.Conn, error) { return client, nil },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			begin := time.Now() // the bubble's
+			s.Close()
+			if took := time.Since(begin); took > 5*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if err := <-played; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -1,0 +1,228 @@
+package smtpclient_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/emersion/go-smtp"
+	"github.com/postroad/postroad/smtpclient"
+	"github.com/postroad/postroad/smtpclient/smtptest"
+)
+
+// TestTranscripts plays the servers in testdata, whose names begin with the number of a row in the table of the package's
+// odd servers. Comments of the form "key: value" say what is sent and what must become of it:
+//
+//	tls          opportunistic (if not given), required, verified
+//	to           local parts at example.org; "one" if not given
+//	size         what MAIL declares
+//	body         "big", "8bit"
+//	dial         phase and beginning of the reply, or part of the error's text
+//	want         the same for each recipient, separated by " | ", after "uncertain", or "delivered" instead of the phase
+//	again        the same for a second message on the session; "stale" at the end
+//	session      reusable, dirty, or lost and the phase
+//	certificate  unverified
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	config, _, err := smtptest.NewTLSConfig("mx.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			script, err := smtptest.ReadScript(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &transcript{want: readWant(t, file), script: script, config: config}
+			if script.Slow() {
+				synctest.Test(t, c.overPipe)
+			} else {
+				c.overTCP(t)
+			}
+		})
+	}
+}
+
+// transcript is one file.
+type transcript struct {
+	want   map[string]string
+	script *smtptest.Script
+	config *tls.Config
+}
+
+func readWant(t *testing.T, file string) map[string]string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make(map[string]string)
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(strings.TrimPrefix(line, "# "), ": "); ok && strings.HasPrefix(line, "# ") {
+			want[key] = strings.TrimSpace(value)
+		}
+	}
+	return want
+}
+
+// overPipe runs in a bubble, where minutes take no time and everything started must end.
+func (c *transcript) overPipe(t *testing.T) {
+	client, server := net.Pipe()
+	c.run(t, client, func() net.Conn { return server })
+}
+
+func (c *transcript) overTCP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.run(t, client, func() net.Conn {
+		conn, err := l.Accept()
+		if err != nil {
+			t.Error(err)
+		}
+		return conn
+	})
+}
+
+func (c *transcript) run(t *testing.T, client net.Conn, accept func() net.Conn) {
+	played := make(chan error, 1)
+	go func() { played <- c.script.Play(accept(), c.config) }()
+	dials := 0
+	o := &smtpclient.Options{
+		LocalName:  "client.example.com",
+		ServerName: "mx.example.net",
+		TLS:        map[string]smtpclient.TLS{"": smtpclient.Opportunistic, "required": smtpclient.RequiredTLS, "verified": smtpclient.VerifiedTLS}[c.want["tls"]],
+		Dial: func(context.Context, string, string) (net.Conn, error) {
+			dials++
+			return client, nil
+		},
+	}
+	c.converse(t, o)
+	if err := <-played; err != nil { // a script without an end waits for the client to close
+		t.Error(err)
+	}
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("the connection is not closed: %v", err)
+	}
+	if dials != 1 {
+		t.Errorf("dialled %d times", dials)
+	}
+}
+
+func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
+	s, err := smtpclient.Dial(t.Context(), "192.0.2.1:25", o)
+	if err != nil {
+		e, ok := errors.AsType[*smtpclient.Error](err)
+		if !ok {
+			t.Fatalf("%T: %v", err, err)
+		}
+		match(t, "dial", outcome(smtpclient.Result{Phase: e.Phase, Err: e}), c.want["dial"])
+		return
+	}
+	defer s.Close()
+	if want := c.want["dial"]; want != "" {
+		t.Fatalf("dialled, want %s", want)
+	}
+	c.send(t, s, "want")
+	if want, ok := c.want["again"]; ok && want != "" {
+		c.send(t, s, "again")
+	}
+	if got := s.CertificateError() != nil; got != (c.want["certificate"] == "unverified") {
+		t.Errorf("CertificateError() = %v", s.CertificateError())
+	}
+}
+
+func (c *transcript) send(t *testing.T, s *smtpclient.Session, key string) {
+	e := &smtpclient.Envelope{From: "sender@example.com", Mail: smtp.MailOptions{Body: smtp.Body8BitMIME}}
+	e.Mail.Size, _ = strconv.ParseInt(c.want["size"], 10, 64)
+	to := c.want["to"]
+	if to == "" {
+		to = "one"
+	}
+	for local := range strings.FieldsSeq(to) {
+		e.To = append(e.To, smtpclient.Recipient{Address: local + "@example.org"})
+	}
+	body := "Subject: hello\r\n\r\nHello.\r\n"
+	switch c.want["body"] {
+	case "big":
+		body += strings.Repeat("All work and no play makes Jack a dull boy.\r\n", 1<<18)
+	case "8bit":
+		body = "Subject: hello\r\n\r\nGrüße.\r\n"
+	}
+	results, err := s.Send(t.Context(), e, strings.NewReader(body))
+	want := strings.Split(c.want[key], " | ")
+	if len(results) != len(want) {
+		t.Fatalf("%d results, want %d", len(results), len(want))
+	}
+	for i, r := range results {
+		match(t, e.To[i].Address, outcome(r), want[i])
+	}
+	if want := c.want["session"]; want != "" && key == "want" {
+		match(t, "session", condition(s, err), want)
+	}
+}
+
+func outcome(r smtpclient.Result) string {
+	if r.Err == nil {
+		return "delivered " + r.Reply.String()
+	}
+	text := string(r.Phase) + " " + strings.ReplaceAll(r.Err.Reply.String(), "\n", " ")
+	if r.Err.Code == 0 {
+		text = fmt.Sprintf("%s %v", r.Phase, r.Err.Err)
+	}
+	if r.Err.Uncertain {
+		text = "uncertain " + text
+	}
+	if r.Err.Stale {
+		text += " stale"
+	}
+	return text
+}
+
+func condition(s *smtpclient.Session, err error) string {
+	if e, ok := errors.AsType[*smtpclient.Error](err); ok {
+		return fmt.Sprintf("lost %s", e.Phase)
+	}
+	if s.Reusable() {
+		return "reusable"
+	}
+	return "dirty"
+}
+
+// match compares phases word for word, and what is after them by a part.
+func match(t *testing.T, what, got, want string) {
+	t.Helper()
+	words := 1
+	if strings.HasPrefix(want, "uncertain ") {
+		words = 2
+	}
+	g, w := strings.SplitN(got, " ", words+1), strings.SplitN(want, " ", words+1)
+	same := len(g) == len(w)
+	for i := range w {
+		same = same && (g[i] == w[i] || i == words && strings.Contains(g[i], w[i]))
+	}
+	if same && strings.HasSuffix(got, " stale") != strings.HasSuffix(want, " stale") {
+		same = false
+	}
+	if !same {
+		t.Errorf("%s: got %q, want %q", what, got, want)
+	}
+}

@@ -10,7 +10,8 @@ import (
 )
 
 // Compose writes r as a message. The same report always gives the same octets. It needs SMTPUTF8 only if r.To or r.From
-// does, and 8BITMIME if the result has octets above 127. The errors name a field that is needed and empty.
+// does, and 8BITMIME if the result has octets above 127. Its errors name a field
+// that is needed and empty or makes no sense.
 func Compose(r *Report) ([]byte, error) {
 	if err := r.check(); err != nil {
 		return nil, err

@@ -72,7 +72,7 @@ func golden() map[string]*Report {
 	evil.Diagnostic.Text = "no\r\n\r\nFinal-Recipient: rfc822; eve@example.com\r\nAction: failed\x00\x1b[31m\u202e\xff\xfe" +
 		"\r\n.\r\nQUIT\r\n" + strings.Repeat("spam eggs ", 500) + strings.Repeat("x", 5000)
 	evil.Original = "rfc822;a\r\nb@example.com"
-	hostile := report(evil, Recipient{Final: strings.Repeat("y", 5000) + "\n@example.com", Action: "failed\r\nX: y", Status: "5.1.1\r\nX: y"})
+	hostile := report(evil, Recipient{Final: strings.Repeat("y", 5000) + "\n@example.com", Action: Failed, Status: "5.1.1\r\nX: y"})
 	hostile.ReportingMTA = "mx.example.org\r\nX: y"
 	hostile.OriginalEnvelopeID = "a\r\n\r\nb"
 	hostile.OriginalMessageID = "<a@b>\r\nX: y"
@@ -141,11 +141,12 @@ func TestComposeIsDeterministic(t *testing.T) {
 
 func TestComposeNeeds(t *testing.T) {
 	tests := map[string]func(*Report){
-		"To":            func(r *Report) { r.To = "" },
-		"Date":          func(r *Report) { r.Date = time.Time{} },
-		"ReportingMTA":  func(r *Report) { r.ReportingMTA = "" },
-		"Recipients":    func(r *Report) { r.Recipients = nil },
-		"Recipients[0]": func(r *Report) { r.Recipients[0].Final = "" },
+		"To":                   func(r *Report) { r.To = "" },
+		"Date":                 func(r *Report) { r.Date = time.Time{} },
+		"ReportingMTA":         func(r *Report) { r.ReportingMTA = "" },
+		"Recipients":           func(r *Report) { r.Recipients = nil },
+		"Recipients[0].Final":  func(r *Report) { r.Recipients[0].Final = "" },
+		"Recipients[0].Action": func(r *Report) { r.Recipients[0].Action = "failed\r\nX: y" },
 	}
 	for field, clear := range tests {
 		r := golden()["failed"]

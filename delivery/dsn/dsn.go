@@ -14,6 +14,7 @@ package dsn
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -41,7 +42,7 @@ const (
 	Expanded  Action = "expanded"  // passed to the members of a list
 )
 
-// actions are all of them, in the order in which a reader wants to know.
+// actions are all of them, what matters most to the reader first.
 var actions = []Action{Failed, Delayed, Delivered, Relayed, Expanded}
 
 // Report is a delivery report.
@@ -115,9 +116,9 @@ func (d Diagnostic) String() string {
 	return s
 }
 
-// check reports what a report lacks that Compose needs.
+// check reports what keeps Compose from writing r.
 func (r *Report) check() error {
-	missing := ""
+	var missing string
 	switch {
 	case r.To == "":
 		missing = "To"
@@ -132,8 +133,11 @@ func (r *Report) check() error {
 		return fmt.Errorf("dsn: Report.%s is empty", missing)
 	}
 	for i := range r.Recipients {
-		if p := &r.Recipients[i]; p.Final == "" || p.Action == "" {
-			return fmt.Errorf("dsn: Report.Recipients[%d] lacks Final or Action", i)
+		switch p := &r.Recipients[i]; {
+		case p.Final == "":
+			return fmt.Errorf("dsn: Report.Recipients[%d].Final is empty", i)
+		case !slices.Contains(actions, p.Action):
+			return fmt.Errorf("dsn: Report.Recipients[%d].Action is %.50q", i, p.Action)
 		}
 	}
 	return nil

@@ -8,24 +8,20 @@ import (
 
 // subject names what matters most in the report.
 func (r *Report) subject() string {
-	first := Action("")
 	for _, a := range actions {
-		if r.has(a) {
-			first = a
-			break
+		if !r.has(a) {
+			continue
+		}
+		switch a {
+		case Failed:
+			return "Your message could not be delivered"
+		case Delayed:
+			return "Your message is delayed"
+		case Delivered:
+			return "Your message was delivered"
 		}
 	}
-	switch first {
-	case Failed:
-		return "Your message could not be delivered"
-	case Delayed:
-		return "Your message is delayed"
-	case Delivered:
-		return "Your message was delivered"
-	case Relayed, Expanded:
-		return "Your message was passed on"
-	}
-	return "About your message"
+	return "Your message was passed on"
 }
 
 func (r *Report) has(a Action) bool {
@@ -105,19 +101,19 @@ func (p *Recipient) tell(b *bytes.Buffer) {
 	if why == "" {
 		why = explain(p.statusOr())
 	}
-	if said := words(p.Diagnostic.String()); said != "" {
-		who := "The mail system"
-		if p.RemoteMTA != "" {
-			who = "The server " + words(p.RemoteMTA)
-		}
-		if p.Diagnostic.Code == 0 {
-			paragraph(b, "    ", why+" What happened:")
-		} else {
-			paragraph(b, "    ", why+" "+who+" said:")
-		}
+	said := words(p.Diagnostic.String())
+	switch {
+	case said == "":
+	case p.Diagnostic.Code == 0:
+		why += " What happened:"
+	case p.RemoteMTA == "":
+		why += " The mail server said:"
+	default:
+		why += " The server " + words(p.RemoteMTA) + " said:"
+	}
+	paragraph(b, "    ", why)
+	if said != "" {
 		paragraph(b, "      ", said)
-	} else {
-		paragraph(b, "    ", why)
 	}
 	if p.Action == Delayed && !p.WillRetryUntil.IsZero() {
 		paragraph(b, "    ", fmt.Sprintf("It is tried until %s.", p.WillRetryUntil.Format("2 January 2006, 15:04 MST")))

@@ -62,7 +62,7 @@ func (w *statusWriter) recipient(p *Recipient) {
 		kind = "utf-8"
 	}
 	w.typed("Final-Recipient", kind, p.Final)
-	w.field("Action", words(string(p.Action)))
+	w.field("Action", string(p.Action))
 	w.field("Status", p.statusOr())
 	w.typed("Remote-MTA", "dns", p.RemoteMTA)
 	kind = "smtp"

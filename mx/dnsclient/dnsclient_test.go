@@ -149,10 +149,8 @@ func TestServersInTurn(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := &Client{Timeout: 5 * time.Second}
-			if strings.Contains(tt.name, "silen") || strings.Contains(tt.name, "time") || strings.Contains(tt.name, "fail") {
-				c.Timeout = 200 * time.Millisecond
-			}
+			t.Parallel()
+			c := &Client{Timeout: 500 * time.Millisecond}
 			for _, s := range tt.servers {
 				c.Servers = append(c.Servers, serve(t, s))
 			}

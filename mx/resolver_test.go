@@ -162,6 +162,14 @@ func TestResolverReasons(t *testing.T) {
 	}
 }
 
+// What isn't a domain can't forge a line of a log or a report.
+func TestSyntaxErrorsAreQuoted(t *testing.T) {
+	_, err := (&mx.Resolver{}).Route(t.Context(), "x\r\ny"+strings.Repeat("z", 1<<20))
+	if err == nil || strings.ContainsAny(err.Error(), "\r\n") || len(err.Error()) > 300 {
+		t.Errorf("%.1000v", err)
+	}
+}
+
 // Every host of the same preference comes first now and then, and never one of a worse preference.
 func TestResolverShuffles(t *testing.T) {
 	s := newServer(t, "x.example MX 10 127.0.0.1", "x.example MX 10 127.0.0.2", "x.example MX 10 127.0.0.3", "x.example MX 20 127.0.0.4")

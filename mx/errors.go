@@ -1,6 +1,9 @@
 package mx
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Reasons why there is no route; an [*Error] wraps one of them where it applies.
 var (
@@ -30,8 +33,9 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // The causes, each with the codes of RFC 3463 and RFC 7505 that fit it.
 
+// errSyntax is for what isn't a domain; nobody knows what it is, so it is quoted and cut.
 func errSyntax(domain string, err error) *Error {
-	return &Error{domain, true, 550, "5.1.3", err}
+	return &Error{fmt.Sprintf("%.100q", domain), true, 550, "5.1.3", err}
 }
 
 func errNoDomain(domain string) *Error {

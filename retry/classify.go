@@ -36,7 +36,7 @@ type Reply struct {
 type Outcome string
 
 const (
-	// Proceed means that the answer decides nothing: the dialogue goes on, or was over.
+	// Proceed means that the answer decides nothing yet: the dialogue goes on.
 	Proceed Outcome = "proceed"
 	// Delivered means that the server has taken responsibility.
 	Delivered Outcome = "delivered"

@@ -1,5 +1,5 @@
 // Package dnsclient is an [mx.DNS] that speaks to name servers itself, and so knows what Go's net package doesn't tell: whether a
-// name exists, how long an answer may be kept, and whether the server has validated it.
+// name exists, how long an answer may be kept, and whether the server has validated it. It keeps no answers itself.
 package dnsclient
 
 import (
@@ -121,7 +121,7 @@ func (c *Client) exchange(ctx context.Context, network, server string, query *dn
 		switch {
 		case reply != nil && answers(reply, query) && (err == nil || reply.Truncated):
 			return reply, nil
-		case reply == nil || network == "tcp" && err != nil:
+		case network == "tcp" && err != nil, reply == nil && !errors.Is(err, dns.ErrShortRead):
 			return nil, cmp.Or(ctx.Err(), err)
 		}
 	}

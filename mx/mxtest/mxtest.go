@@ -58,13 +58,17 @@ func NewServer(records ...string) (*Server, error) {
 	}
 	s.addr = udp.LocalAddr().String()
 	s.servers = [2]*dns.Server{{PacketConn: udp, Handler: s}, {Listener: tcp, Handler: s}}
-	var started sync.WaitGroup
+	started := make(chan error, 2*len(s.servers)) // each sends when it has started and when it ends
 	for _, server := range s.servers {
-		started.Add(1)
-		server.NotifyStartedFunc = started.Done
-		go server.ActivateAndServe()
+		server.NotifyStartedFunc = func() { started <- nil }
+		go func() { started <- server.ActivateAndServe() }()
 	}
-	started.Wait()
+	for range s.servers {
+		if err := <-started; err != nil {
+			s.Close()
+			return nil, fmt.Errorf("mxtest: %w", err)
+		}
+	}
 	return s, nil
 }
 
@@ -164,10 +168,21 @@ func parse(records []string) ([]dns.RR, error) {
 		if err != nil {
 			return nil, fmt.Errorf("mxtest: %q: %w", line, err)
 		}
-		if rr == nil {
+		if rr == nil || !hasData(rr) {
 			return nil, fmt.Errorf("mxtest: %q isn't a record", line)
 		}
 		list = append(list, rr)
 	}
 	return list, nil
+}
+
+// hasData reports whether rr has anything after its type, and fits into a packet.
+func hasData(rr dns.RR) bool {
+	packet := make([]byte, dns.Len(rr))
+	n, err := dns.PackRR(rr, packet, 0, nil, false)
+	if err != nil {
+		return false
+	}
+	packed, _, err := dns.UnpackRR(packet[:n], 0)
+	return err == nil && packed.Header().Rdlength > 0
 }

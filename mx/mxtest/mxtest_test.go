@@ -1,0 +1,205 @@
+package mxtest
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/mx"
+	"github.com/postroad/postroad/mx/dnsclient"
+)
+
+func open(t *testing.T, records ...string) *Server {
+	t.Helper()
+	s, err := NewServer(records...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// ask returns what the server says: records or a code.
+func ask(t *testing.T, s *Server, name string, typ mx.Type) string {
+	t.Helper()
+	a, err := s.DNS().Lookup(t.Context(), name, typ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := a.Rcode.String()
+	for _, r := range a.Records {
+		if typ == mx.TypeMX {
+			out += fmt.Sprintf(" %d %s", r.Preference, r.Host)
+		} else {
+			out += " " + r.Addr.String()
+		}
+	}
+	return out
+}
+
+func TestZone(t *testing.T) {
+	s := open(t,
+		"example.org. MX 10 mx1.example.org.", "example.org. 60 IN MX 20 mx2.example.org.",
+		"mx1.example.org A 127.0.0.2", "MX1.example.org AAAA ::1",
+		"alias.example.org CNAME mx1.example.org.", "dangling.example.org CNAME nowhere.example.", "circle.example CNAME circle.example.",
+		"a.empty.example A 127.0.0.3",
+	)
+	tests := []struct {
+		name string
+		t    mx.Type
+		want string
+	}{
+		{"example.org", mx.TypeMX, "NOERROR 10 mx1.example.org 20 mx2.example.org"},
+		{"EXAMPLE.org", mx.TypeMX, "NOERROR 10 mx1.example.org 20 mx2.example.org"},
+		{"example.org", mx.TypeA, "NOERROR"},
+		{"mx1.example.org", mx.TypeA, "NOERROR 127.0.0.2"},
+		{"mx1.example.org", mx.TypeAAAA, "NOERROR ::1"},
+		{"alias.example.org", mx.TypeA, "NOERROR 127.0.0.2"},
+		{"alias.example.org", mx.TypeMX, "NOERROR"},
+		{"dangling.example.org", mx.TypeA, "NXDOMAIN"},
+		{"circle.example", mx.TypeA, "NOERROR"},
+		{"empty.example", mx.TypeA, "NOERROR"},
+		{"missing.example", mx.TypeA, "NXDOMAIN"},
+		{"mx9.example.org", mx.TypeA, "NXDOMAIN"},
+	}
+	for _, tt := range tests {
+		if got := ask(t, s, tt.name, tt.t); got != tt.want {
+			t.Errorf("%s %v: %s, want %s", tt.name, tt.t, got, tt.want)
+		}
+	}
+}
+
+func TestZoneChanges(t *testing.T) {
+	s := open(t)
+	if got := ask(t, s, "x.example", mx.TypeA); got != "NXDOMAIN" {
+		t.Errorf("empty zone: %s", got)
+	}
+	for _, step := range []struct {
+		do   error
+		want string
+	}{
+		{s.Set("X.example", "x.example. A 127.0.0.1", "x.example. A 127.0.0.2"), ""},
+		{s.Set("x.example.", "x.example. A 127.0.0.3"), ""},
+		{s.Add("x.example. A 127.0.0.4"), ""},
+	} {
+		if step.do != nil {
+			t.Fatal(step.do)
+		}
+	}
+	if got := ask(t, s, "x.example", mx.TypeA); got != "NOERROR 127.0.0.3 127.0.0.4" {
+		t.Errorf("after changes: %s", got)
+	}
+	if err := s.Set("x.example"); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(t, s, "x.example", mx.TypeA); got != "NXDOMAIN" {
+		t.Errorf("after removal: %s", got)
+	}
+	if n := s.Queries("x.example", mx.TypeA); n != 3 {
+		t.Errorf("%d queries, want 3", n)
+	}
+}
+
+func TestBadRecords(t *testing.T) {
+	for _, line := range []string{"", "; comment", "x.example", "x.example A", "x.example A 1.2.3", "$INCLUDE /dev/null", "x.example A 127.0.0.1\ny.example A 127.0.0.1"} {
+		if s, err := NewServer(line); err == nil {
+			s.Close()
+			t.Errorf("%q was taken", line)
+		}
+	}
+	if err := open(t).Set("x.example", "y.example A 127.0.0.1"); err == nil {
+		t.Error("a record of another name was set")
+	}
+}
+
+func TestFaults(t *testing.T) {
+	s := open(t, "x.example A 127.0.0.1")
+	s.SetFault("x.example", Fault{Rcode: mx.ServFail})
+	if got := ask(t, s, "x.example", mx.TypeA); got != "SERVFAIL" {
+		t.Errorf("SERVFAIL: %s", got)
+	}
+	before := s.Queries("x.example", mx.TypeA)
+	s.SetFault("x.example", Fault{Truncate: true, Delay: time.Millisecond})
+	if got := ask(t, s, "x.example", mx.TypeA); got != "NOERROR 127.0.0.1" {
+		t.Errorf("truncated: %s", got)
+	}
+	if n := s.Queries("x.example", mx.TypeA) - before; n != 2 {
+		t.Errorf("truncated: asked %d times, want by UDP and by TCP", n)
+	}
+	s.SetFault("x.example", Fault{Silent: true})
+	impatient := &dnsclient.Client{Servers: []string{s.Addr()}, Timeout: 50 * time.Millisecond}
+	if a, err := impatient.Lookup(t.Context(), "x.example", mx.TypeA); err == nil {
+		t.Errorf("silent: %+v", a)
+	}
+	s.SetFault("x.example", Fault{})
+	if got := ask(t, s, "x.example", mx.TypeA); got != "NOERROR 127.0.0.1" {
+		t.Errorf("healed: %s", got)
+	}
+}
+
+// An answer that doesn't fit into a packet comes by TCP, whole.
+func TestLargeAnswer(t *testing.T) {
+	s := open(t)
+	const n = 1000
+	for i := range n {
+		if err := s.Add(fmt.Sprintf("x.example A %v", netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)}))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, err := s.DNS().Lookup(t.Context(), "x.example", mx.TypeA)
+	if err != nil || len(a.Records) != n {
+		t.Errorf("%d records, %v, want %d", len(a.Records), err, n)
+	}
+}
+
+// Close doesn't wait for an answer that is still to be delayed.
+func TestCloseDuringDelay(t *testing.T) {
+	s := open(t, "x.example A 127.0.0.1")
+	s.SetFault("x.example", Fault{Delay: time.Hour})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.DNS().Lookup(ctx, "x.example", mx.TypeA)
+	}()
+	for s.Queries("x.example", mx.TypeA) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	s.Close()
+	s.Close()
+	cancel()
+	<-done
+}
+
+func FuzzRecord(f *testing.F) {
+	for _, s := range []string{"example.org. MX 10 mx1.example.org.", "a 5 IN A 1.2.3.4", "a CNAME a", "$GENERATE 1-9 a A 1.2.3.4", "x TXT \"a b\" (c", ". SOA"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		list, err := parse([]string{line})
+		if err == nil && (len(list) != 1 || list[0].Header().Name == "") {
+			t.Errorf("%q: %v", line, list)
+		}
+	})
+}
+
+func ExampleServer() {
+	s, err := NewServer("example.org. MX 10 mx1.example.org.", "mx1.example.org. A 127.0.0.2")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+	router := &mx.Resolver{DNS: s.DNS(), AllowPrivate: true}
+	route, err := router.Route(context.Background(), "example.org")
+	fmt.Println(route.Hosts[0].Name, err)
+
+	s.SetFault("example.org", Fault{Rcode: mx.ServFail})
+	_, err = router.Route(context.Background(), "example.org")
+	fmt.Println(err)
+	// Output:
+	// mx1.example.org <nil>
+	// mx: example.org: looking up MX: SERVFAIL
+}

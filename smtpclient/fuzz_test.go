@@ -122,6 +122,9 @@ func FuzzCommand(f *testing.F) {
 		if rcptErr == nil && !commandForm.MatchString(rcpt) {
 			t.Errorf("%q", rcpt)
 		}
+		if max(len(mail), len(rcpt)) >= maxCommand {
+			t.Errorf("%d and %d octets", len(mail), len(rcpt))
+		}
 	})
 }
 

@@ -19,6 +19,8 @@
 //		return "" // as usual
 //	})
 //
+// Server.Dial connects in memory, without a network, so that a test in a testing/synctest bubble can let days pass.
+//
 // [Script] is a server that plays a transcript, word for word, for all that a good server would never do.
 //
 // Nothing here needs a *testing.T, so that examples and demonstrations can use it, too. Servers listen on loopback only

@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"encoding/base64"
 	"net"
+	"net/netip"
 
 	"github.com/emersion/go-sasl"
 )
@@ -13,7 +14,7 @@ func (s *Session) login() *Error {
 	if c == nil {
 		return nil
 	}
-	if s.tls == nil && !c.AllowPlaintext && !isLoopback(s.wire.raw.RemoteAddr()) {
+	if s.tls == nil && !c.AllowPlaintext && !s.loopback() {
 		return s.failure(PhaseAuth, ErrPlaintextAuth)
 	}
 	var client sasl.Client
@@ -89,7 +90,12 @@ func (c *loginClient) Next([]byte) ([]byte, error) {
 	return []byte(answer), nil
 }
 
-func isLoopback(a net.Addr) bool {
-	tcp, ok := a.(*net.TCPAddr)
+// loopback reports whether the server is on this machine. A proxy that is doesn't make it so, hence both addresses.
+func (s *Session) loopback() bool {
+	dialled, err := netip.ParseAddrPort(s.addr)
+	if err != nil || !dialled.Addr().Unmap().IsLoopback() {
+		return false
+	}
+	tcp, ok := s.wire.raw.RemoteAddr().(*net.TCPAddr)
 	return ok && tcp.IP.IsLoopback()
 }

@@ -70,6 +70,9 @@ func (s *Session) mailCommand(e *Envelope, utf8 bool) (string, *Error) {
 		c += " REQUIRETLS"
 	}
 	if m.Auth != nil && s.ext.has("AUTH") {
+		if len(*m.Auth) > maxAddress {
+			return "", s.badParameter(PhaseMail, "AUTH", *m.Auth, fmt.Sprintf("has more than %d octets", maxAddress))
+		}
 		c += " AUTH=" + cmp.Or(encodeXtext(*m.Auth), "<>")
 	}
 	if !s.ext.has("DSN") {
@@ -114,8 +117,11 @@ func (s *Session) rcptCommand(r *Recipient) (string, *Error) {
 	}
 	if o.OriginalRecipient != "" {
 		original, ok := encodeOriginal(o.OriginalRecipientType, o.OriginalRecipient)
-		if !ok {
+		switch {
+		case !ok:
 			return "", s.badParameter(PhaseRcpt, "ORCPT", string(o.OriginalRecipientType), "is no address type")
+		case len(original) > 500: // RFC 3461, section 4.2
+			return "", s.badParameter(PhaseRcpt, "ORCPT", o.OriginalRecipient, "has more than 500 characters")
 		}
 		c += " ORCPT=" + original
 	}

@@ -1,6 +1,7 @@
 package smtpclient_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -62,15 +63,22 @@ func TestAuth(t *testing.T) {
 // A password goes over plaintext to a loopback address only, or if told so.
 func TestPlaintextAuth(t *testing.T) {
 	for _, c := range []struct {
-		allow, loopback bool
-		want            error
-	}{{false, true, nil}, {true, false, nil}, {false, false, smtpclient.ErrPlaintextAuth}} {
+		allow  bool
+		addr   string // what is dialled; "" is the server's own
+		remote bool   // the connection is to elsewhere
+		want   error
+	}{
+		{},
+		{remote: true, want: smtpclient.ErrPlaintextAuth},
+		{addr: "192.0.2.1:25", want: smtpclient.ErrPlaintextAuth}, // a proxy on loopback
+		{addr: "192.0.2.1:25", remote: true, allow: true},
+	} {
 		srv := start(t, &smtptest.Server{Users: map[string]string{"user": "pass"}})
-		s, err := smtpclient.Dial(t.Context(), srv.Addr, &smtpclient.Options{
+		s, err := smtpclient.Dial(t.Context(), cmp.Or(c.addr, srv.Addr), &smtpclient.Options{
 			Auth: &smtpclient.Credentials{Username: "user", Password: "pass", AllowPlaintext: c.allow},
-			Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-				conn, err := new(net.Dialer).DialContext(ctx, network, address)
-				if !c.loopback {
+			Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				conn, err := new(net.Dialer).DialContext(ctx, network, srv.Addr)
+				if c.remote {
 					conn = remoteConn{conn}
 				}
 				return conn, err

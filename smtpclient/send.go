@@ -14,8 +14,9 @@ import (
 // lastWords is how long to wait for a reply that may lie there already, after a write has failed.
 const lastWords = 2 * time.Second
 
-// maxPipeline is how many commands go out before their answers are read, so that neither side fills the other's buffers.
-const maxPipeline = 100
+// maxCommand is more than any command has. As long as that much room is left in the buffer for one write, commands go out
+// together; then their answers are read first, so that neither side fills the other's buffers.
+const maxCommand = 4 << 10
 
 // Send sends one message: MAIL, RCPT for each recipient, DATA and body, which is text with CRLF line ends (see the package
 // comment for others). It returns one Result per recipient, in the order of e.To, in every case.
@@ -161,7 +162,7 @@ func (t *transaction) send(c command, line string) *Error {
 	t.s.wire.w.WriteString(line) // errors of a bufio.Writer stay until Flush
 	t.s.wire.w.WriteString("\r\n")
 	t.pending = append(t.pending, c)
-	if !t.s.o.NoPipelining && t.s.ext.has("PIPELINING") && len(t.pending) < maxPipeline {
+	if !t.s.o.NoPipelining && t.s.ext.has("PIPELINING") && t.s.wire.w.Available() >= maxCommand {
 		return nil
 	}
 	return t.sync()

@@ -119,9 +119,12 @@ func TestSendMany(t *testing.T) {
 		}
 		return ""
 	}
-	for _, extensions := range [][]string{nil, {}} {
-		srv := start(t, &smtptest.Server{Reply: refuse, Extensions: extensions})
-		s := dial(t, srv, nil)
+	for _, c := range []struct {
+		extensions   []string
+		noPipelining bool
+	}{{nil, false}, {nil, true}, {[]string{}, false}} {
+		srv := start(t, &smtptest.Server{Reply: refuse, Extensions: c.extensions})
+		s := dial(t, srv, &smtpclient.Options{NoPipelining: c.noPipelining})
 		e := envelope()
 		for i := range 350 {
 			local := "user"
@@ -148,6 +151,44 @@ func TestSendMany(t *testing.T) {
 			t.Errorf("%d connections", total)
 		}
 	}
+}
+
+// A message needs as few flights as the server allows.
+func TestFlights(t *testing.T) {
+	for _, c := range []struct {
+		noPipelining bool
+		first, next  int
+	}{{false, 3, 2}, {true, 5, 4}} {
+		srv := start(t, &smtptest.Server{})
+		var conn *countingConn
+		s := dial(t, srv, &smtpclient.Options{
+			NoPipelining: c.noPipelining,
+			Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				inner, err := new(net.Dialer).DialContext(ctx, network, address)
+				conn = &countingConn{Conn: inner}
+				return conn, err
+			},
+		})
+		for _, want := range []int{c.first, c.next, c.next} {
+			if _, err := s.Send(t.Context(), envelope("one@example.org"), strings.NewReader(hello)); err != nil {
+				t.Fatal(err)
+			}
+			if conn.writes != want {
+				t.Errorf("no pipelining %v: %d writes, want %d", c.noPipelining, conn.writes, want)
+			}
+			conn.writes = 0
+		}
+	}
+}
+
+type countingConn struct {
+	net.Conn
+	writes int
+}
+
+func (c *countingConn) Write(p []byte) (int, error) {
+	c.writes++
+	return c.Conn.Write(p)
 }
 
 // What can't be sent is refused here, as narrowly as possible, and the session stays good.

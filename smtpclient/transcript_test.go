@@ -48,7 +48,7 @@ func TestTranscripts(t *testing.T) {
 			}
 			c := &transcript{want: readWant(t, file), script: script, config: config}
 			if script.Slow() {
-				synctest.Test(t, c.overPipe)
+				synctest.Test(t, c.inMemory)
 			} else {
 				c.overTCP(t)
 			}
@@ -77,8 +77,8 @@ func readWant(t *testing.T, file string) map[string]string {
 	return want
 }
 
-// overPipe runs in a bubble, where minutes take no time and everything started must end.
-func (c *transcript) overPipe(t *testing.T) {
+// inMemory runs in a bubble, where minutes take no time and everything started must end.
+func (c *transcript) inMemory(t *testing.T) {
 	client, server := net.Pipe()
 	c.run(t, client, func() net.Conn { return server })
 }

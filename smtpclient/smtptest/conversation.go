@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -89,8 +90,11 @@ func (v *conversation) run() {
 	}
 }
 
-// maxLine bounds what a client can make the server keep of a line; longer ones end the connection.
-const maxLine = 64 << 10
+// Bounds of what a client can make the server keep; more ends the connection.
+const (
+	maxLine = 64 << 10
+	maxData = 64 << 20
+)
 
 // readLine reads a command. What was answered goes out before the server waits.
 func (v *conversation) readLine() (string, error) {
@@ -311,6 +315,9 @@ func readData(r *bufio.Reader) ([]byte, error) {
 	for {
 		part, err := r.ReadSlice('\n')
 		data = append(data, part...)
+		if len(data) > maxData {
+			return nil, errors.New("too much data")
+		}
 		if err == bufio.ErrBufferFull {
 			continue
 		}

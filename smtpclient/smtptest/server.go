@@ -15,8 +15,6 @@ import (
 type Server struct {
 	// Addr is where to listen. Start replaces it with the address it has got. Defaults to "127.0.0.1:0", a free port.
 	Addr string
-	// Listener, if not nil, is listened on instead of Addr, such as one in memory.
-	Listener net.Listener
 	// Name is the host name that the server says and that its certificate proves. Defaults to "mail.test".
 	Name string
 	// Extensions are the lines of the answer to EHLO, without STARTTLS and AUTH, which come by themselves. Defaults to
@@ -64,8 +62,44 @@ func NewServer(reply func(Command) string) *Server {
 
 // Start listens and serves.
 func (s *Server) Start() error {
+	if err := s.prepare(); err != nil {
+		return err
+	}
 	if s.Addr == "" {
 		s.Addr = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", s.Addr)
+	if err != nil {
+		return fmt.Errorf("smtptest: %w", err)
+	}
+	s.Addr = l.Addr().String()
+	s.listener = l
+	s.handlers.Go(s.accept)
+	return nil
+}
+
+// Dial connects to the server in memory, wherever the address may be, and needs no Start. Unlike a TCP connection such a one can
+// be used in a testing/synctest bubble. It has the form of smtpclient.Options.Dial.
+func (s *Server) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	client, server := pipe()
+	if !s.handle(server) {
+		return nil, fmt.Errorf("smtptest: %w", net.ErrClosed)
+	}
+	return client, nil
+}
+
+// prepare sets the defaults, once.
+func (s *Server) prepare() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns != nil {
+		return nil
 	}
 	if s.Name == "" {
 		s.Name = "mail.test"
@@ -80,18 +114,8 @@ func (s *Server) Start() error {
 			return fmt.Errorf("smtptest: %w", err)
 		}
 	}
-	l := s.Listener
-	if l == nil {
-		var err error
-		if l, err = net.Listen("tcp", s.Addr); err != nil {
-			return fmt.Errorf("smtptest: %w", err)
-		}
-	}
-	s.Addr = l.Addr().String()
-	s.listener = l
 	s.conns = make(map[net.Conn]bool)
 	s.changed = make(chan struct{})
-	s.handlers.Go(s.accept)
 	return nil
 }
 
@@ -103,12 +127,14 @@ func (s *Server) Close() {
 		c.Close()
 	}
 	s.mu.Unlock()
-	s.listener.Close()
+	if s.listener != nil {
+		s.listener.Close()
+	}
 	s.handlers.Wait()
 }
 
 // RootCAs trusts the generated certificate, which proves Name, "localhost", 127.0.0.1 and ::1. It is nil if none was
-// generated.
+// generated, or not yet: Start and the first Dial do.
 func (s *Server) RootCAs() *x509.CertPool { return s.roots }
 
 // Messages returns the messages that were taken so far.
@@ -152,22 +178,32 @@ func (s *Server) Errors() []error {
 func (s *Server) accept() {
 	for {
 		c, err := s.listener.Accept()
-		if err != nil {
+		if err != nil || !s.handle(c) {
 			return
 		}
-		n, ok := s.add(c)
-		if !ok {
-			c.Close()
-			return
-		}
-		s.handlers.Go(func() {
-			s.serve(c, n)
-			c.Close()
-			s.mu.Lock()
-			delete(s.conns, c)
-			s.mu.Unlock()
-		})
 	}
+}
+
+// handle serves c in a goroutine, or closes it if the server is closed.
+func (s *Server) handle(c net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		c.Close()
+		return false
+	}
+	s.conns[c] = true
+	s.total++
+	s.parallel = max(s.parallel, len(s.conns))
+	n := s.total
+	s.handlers.Go(func() {
+		s.serve(c, n)
+		c.Close()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, c)
+	})
+	return true
 }
 
 func (s *Server) serve(c net.Conn, n int) {
@@ -180,18 +216,6 @@ func (s *Server) serve(c net.Conn, n int) {
 		s.errs = append(s.errs, err)
 		s.mu.Unlock()
 	}
-}
-
-func (s *Server) add(c net.Conn) (n int, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return 0, false
-	}
-	s.conns[c] = true
-	s.total++
-	s.parallel = max(s.parallel, len(s.conns))
-	return s.total, true
 }
 
 func (s *Server) keep(m Message) {

@@ -1,0 +1,48 @@
+// Package smtpclient sends mail to one server: it opens a session, holds any number of transactions on it, and says for each
+// recipient what became of it. Which server, when to try again and what to tell the sender are for others to decide.
+//
+// # Promises
+//
+//   - Every recipient gets exactly one [Result], whose Err is nil if and only if the server has taken responsibility. An
+//     answer belongs to the command in whose place it comes, and what was answered before a connection was lost
+//     counts.
+//   - A recipient whose message may have arrived, although nobody said so, is Uncertain, and no other is: the connection was
+//     lost between the end of the data and its answer.
+//   - Half a message is never finished. If the body can't be read to its end, or ctx ends, the connection is dropped without
+//     the final dot.
+//   - Every wait has an end ([Timeouts]), and so has everything a server says ([Limits]). What is kept of it is printable
+//     UTF-8. The end of a context closes the connection at once.
+//   - No address, parameter or body can become a second parameter, command or message (see below).
+//   - No goroutine outlives the call that started it.
+//
+// # The way of a message
+//
+//	Dial    connect -> greeting -> EHLO -> STARTTLS -> EHLO -> AUTH
+//	Send    [RSET] -> MAIL -> RCPT ... -> DATA -> body -> dot      as often as Reusable says
+//	Close   QUIT
+//
+// The names in the first two lines are, in lower case, the values of [Phase], the body and its dot being PhaseBody. A server
+// that offers PIPELINING gets MAIL, RCPT and DATA together, any other one after the other. RSET comes only after a
+// transaction that was left open.
+//
+// # Bodies and line ends
+//
+// A body is text whose lines end in CRLF; it arrives as it is, with a CRLF at its end if it had none. A CR or LF that stands
+// alone leaves as CRLF: some servers take it for a line end and others don't, and a dot between two readings of the same
+// octets has been used to smuggle a second message into the first. NUL and long lines are not looked for.
+//
+// # Addresses
+//
+// An address with a control character, a space, "<" or ">" is refused, even where RFC 5321 allows it in quotes: servers differ
+// in how they take a command apart. Such a refusal is a Result with the reply that a server could have given, and a
+// [*SyntaxError]; the session and the other recipients are not affected.
+//
+// # Extensions
+//
+// Beside RFC 5321, these are understood: SIZE (RFC 1870), ENHANCEDSTATUSCODES (RFC 2034, RFC 3463), PIPELINING (RFC 2920),
+// STARTTLS (RFC 3207) and implicit TLS (RFC 8314), DSN (RFC 3461, RFC 6533), AUTH (RFC 4954) with PLAIN (RFC 4616) and LOGIN,
+// 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), REQUIRETLS (RFC 8689). The types of their parameters are those of
+// github.com/emersion/go-smtp; of its RcptOptions, Notify and OriginalRecipient are sent.
+//
+// 8BITMIME is used if it is offered, and done without if it isn't: servers that don't offer it let octets pass.
+package smtpclient

@@ -1,0 +1,187 @@
+package smtptest_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/smtp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/postroad/postroad/smtpclient/smtptest"
+)
+
+func talk(t *testing.T, addr string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn, bufio.NewReader(conn)
+}
+
+func TestReply(t *testing.T) {
+	for _, c := range []struct {
+		name, verb, reply, say string
+		want                   []string // beginnings of lines; then the end
+	}{
+		{"good", "", "", "HELO x\r\nMAIL FROM:<a@b> SIZE=1\r\nRCPT TO:<c@d>\r\nDATA\r\n..x\r\n.\r\nQUIT\r\n",
+			[]string{"220", "250", "250", "250", "354", "250", "221"}},
+		{"refused greeting", "CONNECT", "554 no", "", []string{"554 no"}},
+		{"refused sender", "MAIL", "550 no", "HELO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nQUIT\r\n",
+			[]string{"220", "250", "550 no", "503", "503", "221"}},
+		{"refused message", ".", "552 no", "HELO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n.\r\nQUIT\r\n",
+			[]string{"220", "250", "250", "250", "354", "552 no", "221"}},
+		{"close", "RCPT", smtptest.Close, "HELO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", []string{"220", "250", "250"}},
+		{"reply and close", "RCPT", "550 no" + smtptest.Close, "HELO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", []string{"220", "250", "250", "550"}},
+		{"421", "RCPT", "421 bye", "HELO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", []string{"220", "250", "250", "421"}},
+		{"several lines", "NOOP", "250-a\r\n250 b\r\n", "NOOP\r\nWHAT\r\nQUIT\r\n", []string{"220", "250-a", "250 b", "500", "221"}},
+		{"syntax", "", "", "MAIL FROM:a@b\r\nMAIL\r\nRCPT TO:<\r\nQUIT\r\n", []string{"220", "501", "501", "501", "221"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := smtptest.NewServer(func(cmd smtptest.Command) string {
+				if cmd.Verb == c.verb {
+					return c.reply
+				}
+				return ""
+			})
+			defer srv.Close()
+			conn, r := talk(t, srv.Addr)
+			io.WriteString(conn, c.say)
+			for _, want := range c.want {
+				line, err := r.ReadString('\n')
+				if err != nil || !strings.HasPrefix(line, want) {
+					t.Fatalf("%q, %v, want %q", line, err, want)
+				}
+			}
+			if line, err := r.ReadString('\n'); err == nil {
+				t.Errorf("goes on with %q", line)
+			}
+			messages := srv.Messages()
+			if c.name != "good" {
+				if len(messages) > 0 {
+					t.Errorf("messages: %+v", messages)
+				}
+				return
+			}
+			m := messages[0]
+			if m.From != "a@b" || m.Params != "SIZE=1" || !slices.Equal(m.To, []smtptest.Recipient{{Address: "c@d"}}) || string(m.Data) != ".x\r\n" || m.Helo != "x" || m.Conn != 1 {
+				t.Errorf("message: %+v", m)
+			}
+		})
+	}
+}
+
+func TestConnections(t *testing.T) {
+	srv := smtptest.NewServer(nil)
+	defer srv.Close()
+	var conns []net.Conn
+	for range 3 {
+		conn, r := talk(t, srv.Addr)
+		r.ReadString('\n')
+		conns = append(conns, conn)
+	}
+	for _, c := range conns {
+		io.WriteString(c, "QUIT\r\n")
+		io.Copy(io.Discard, c)
+	}
+	_, r := talk(t, srv.Addr)
+	r.ReadString('\n')
+	if total, parallel, _ := srv.Connections(); total != 4 || parallel < 3 {
+		t.Errorf("%d in all, %d at once", total, parallel)
+	}
+}
+
+// Close ends whatever a connection waits for.
+func TestClose(t *testing.T) {
+	srv := smtptest.NewServer(func(c smtptest.Command) string { return smtptest.Stall })
+	_, idle := talk(t, srv.Addr)
+	srv.Close()
+	if _, err := idle.ReadByte(); err == nil {
+		t.Error("still talks")
+	}
+	if _, err := net.Dial("tcp", srv.Addr); err == nil {
+		t.Error("still listens")
+	}
+}
+
+func TestWait(t *testing.T) {
+	srv := smtptest.NewServer(nil)
+	defer srv.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for range 2 {
+			if err := smtp.SendMail(srv.Addr, nil, "a@b", []string{"c@d"}, []byte("x\r\n")); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if m, err := srv.Wait(ctx, 2); len(m) != 2 || err != nil {
+		t.Errorf("%d messages, %v", len(m), err)
+	}
+	wait.Wait()
+	cancel()
+	if m, err := srv.Wait(ctx, 3); len(m) != 2 || !errors.Is(err, context.Canceled) {
+		t.Errorf("%d messages, %v", len(m), err)
+	}
+}
+
+func TestStartAgain(t *testing.T) {
+	first := smtptest.NewServer(nil)
+	defer first.Close()
+	if err := (&smtptest.Server{Addr: first.Addr}).Start(); err == nil {
+		t.Error("two servers on one port")
+	}
+}
+
+// A script says where a client didn't keep to it.
+func TestScriptErrors(t *testing.T) {
+	for _, c := range []struct{ script, say, want string }{
+		{"S: 220 hi\nC: EHLO x\n", "EHLO x\r\n", ""},
+		{"S: 220 hi\nC: EHLO x\n", "EHLO y\r\n", "name:2: C: EHLO x"},
+		{"S: 220 hi\nC: EHLO x\n", "", "name:2: C: EHLO x"},
+		{"S: 220 hi\nC: EHLO x\n", "EHLO x\r\nNOOP\r\n", "after the end"},
+		{"C: ...\nC: .\n", "a\r\n..\r\n.\r\n", ""},
+		{"C: ...\nC: .\n", "a\r\n", "never said"},
+		{"C: *\nclose\n", "anything\r\n", ""},
+		{"raw \"2\\x32\"\nsleep 1h\nslow 1m 0 x\n", "", ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			script, err := smtptest.ParseScript("name", c.script)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client, server := net.Pipe()
+			played := make(chan error, 1)
+			go func() { played <- script.Play(server, nil) }()
+			go func() {
+				io.WriteString(client, c.say)
+				synctest.Wait()
+				client.Close()
+			}()
+			io.Copy(io.Discard, client)
+			err = <-played
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%q against %q: %v, want %q", c.say, c.script, err, c.want)
+			}
+		})
+	}
+}
+
+func TestParseScriptErrors(t *testing.T) {
+	for _, text := range []string{"X: what\n", "raw unquoted\n", "sleep long\n", "slow down\n", "close now\n", "tls works\n"} {
+		if _, err := smtptest.ParseScript("name", "# fine\n"+text); err == nil || !strings.Contains(err.Error(), "name:2") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if _, err := smtptest.ReadScript("testdata/none.txt"); err == nil {
+		t.Error("no error for a missing file")
+	}
+}

@@ -10,7 +10,8 @@ import (
 type Entry struct {
 	Message Message
 	// Jobs has at least one job; Jobs[i].Key is {Message.ID, i}, and their Message, Token, Leased and Lapses are not
-	// looked at. A job whose recipients are all final is stored as finished, if Finished is set.
+	// looked at. A job with Finished set, whose recipients are then all final, is stored as finished. Final recipients
+	// get marks, as in [Queue.Commit].
 	Jobs []*Job
 	// Body is read once, from a single goroutine, to io.EOF. Nil is an empty body.
 	Body io.Reader

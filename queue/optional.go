@@ -26,7 +26,8 @@ type Waker interface {
 type Notes interface {
 	// Get returns the value of key, nil if there is none.
 	Get(ctx context.Context, key string) ([]byte, error)
-	// Set stores value durably under key; nil removes it. Keys are 1 to 512 octets, values at most 64 KiB.
+	// Set stores value durably under key; nil removes it, an empty one doesn't. Keys are 1 to 512 octets, values at most
+	// 64 KiB, else the error is [ErrInvalid].
 	Set(ctx context.Context, key string, value []byte) error
 	// Keys lists the keys that begin with prefix, in order, holding no lock while the loop body runs.
 	Keys(ctx context.Context, prefix string) iter.Seq2[string, error]

@@ -44,7 +44,8 @@ import (
 )
 
 // Queue stores messages and leases their jobs. All methods may be called by several goroutines at once. Times are the
-// caller's: a backend reads no clock except for limits on its own waiting.
+// caller's: a backend reads no clock except for limits on its own waiting. It keeps times and durations to the microsecond
+// or better, and cuts off what is finer than it can keep; it keeps no time zones.
 //
 // Every method returns ctx's error if ctx has ended before it began. A ctx that ends later ends waiting and reading, but
 // a change that has been handed to the disk is waited for: the error then says whether it took place, and only
@@ -65,13 +66,15 @@ type Queue interface {
 
 	// Commit stores j as it now is, ends its lease, and enqueues more, all in one transaction. It returns
 	// [ErrLeaseLost], and changes nothing, if j.Token is not the token of the job's latest claim, or was spent by an
-	// earlier commit. A lease whose time has passed, but that nobody has claimed since, can still be committed.
+	// earlier commit. A lease whose time has passed, but that nobody has claimed since, can still be committed. A j or
+	// an entry of more that its Check refuses is refused with that error.
 	//
-	// Called again with the token of the job's latest commit, Commit changes nothing and returns nil, so that a commit
-	// that ended in [ErrInDoubt] can be repeated; the entries of more then need bodies that can be read again.
+	// Called again with the token of the job's latest commit, Commit changes nothing and returns nil, even if the job has
+	// been claimed since, so that a commit that ended in [ErrInDoubt] can be repeated; the entries of more then need
+	// bodies that can be read again.
 	//
-	// The queue keeps its own Key, Message, Domain and marks. Each recipient that is final and has no mark gets the next
-	// [Mark]. When the last unfinished job of a message is finished, its body is gone. An entry of more whose ID is
+	// The queue keeps its own Message, Domain and marks; recipients keep their number and order. Each recipient that is
+	// final and has no mark gets the next [Mark]. The job is finished if Finished is set. When the last unfinished job of a message is finished, its body is gone. An entry of more whose ID is
 	// stored with the same Digest is passed over; with another Digest the commit fails with [ErrConflict]. Limits
 	// that make Enqueue return [ErrFull] don't apply to more.
 	Commit(ctx context.Context, j *Job, more ...*Entry) error
@@ -90,24 +93,25 @@ type Queue interface {
 
 // ClaimRequest says which jobs [Queue.Claim] leases, and for how long.
 //
-// A job is claimable when it is not finished, not leased at Now, and either due (Due is not after Now) and not held, or,
-// if Expired is set, past its message's Expires, whether or not it is due or held, or, if Keys is set, named there.
-// Expired jobs come first, earliest Expires first; then others.
+// A job is claimable when it is not finished, not leased at Now (Leased is not after Now), and either due (Due is not after
+// Now) and not held, or, if Expired is set, expired (its message's Expires is not after Now), whether or not it is due or
+// held, or, if Keys is set, named there. Expired jobs come first, earliest Expires first, equal ones in the order of their
+// keys; then others.
 type ClaimRequest struct {
 	Now   time.Time     // what is due, expired or leased is judged by this
-	Lease time.Duration // how long the jobs are the caller's, from Now; must be positive
+	Lease time.Duration // how long the jobs are the caller's, from Now; if it is not positive the error is [ErrInvalid]
 	Limit int           // at most so many jobs; 0 leases none, but still reports when there will be some
 	// Holder names who leases, so that a Shared queue can free what a silent holder had. Defaults to "", a process
 	// that has the queue to itself.
 	Holder string
 	// Take lists lanes and how many due jobs to take of each, in this order; within a lane the earliest Due goes first,
 	// and equal ones in the order of their keys. Nil means any lane: by priority, highest first, then by Due, then by
-	// key. A Take that is empty and not nil takes from no lane.
+	// key. A Take that is empty and not nil takes from no lane. Jobs leased because they expired don't count for N.
 	Take []Take
 	// Expired also leases expired jobs, of any lane.
 	Expired bool
-	// Keys, if not empty, leases these jobs only, in this order, due or not, held or not. Keys that are unknown, leased
-	// or finished are passed over. Take and Expired are not looked at.
+	// Keys, if not empty, leases these jobs only, in this order, due or not, held or not, and no more than Limit. Keys that
+	// are unknown, leased or finished are passed over. Take and Expired are not looked at.
 	Keys []Key
 }
 
@@ -121,7 +125,8 @@ type Take struct {
 type Claimed struct {
 	Jobs []*Job
 	// Next is the earliest moment at which time alone makes the same request lease more, not after the request's Now if
-	// it would already now, and zero if it never will. It is always zero for a request with Keys.
+	// it would already now, and zero if it never will. Limit and N are not considered here: that they cut the claim
+	// short, or are 0, means that more could be leased now. It is always zero for a request with Keys.
 	Next time.Time
 	// Lanes has, for each element of Take, the moment that Next describes for that lane alone, expiry not considered.
 	// It is nil if Take is.
@@ -139,8 +144,9 @@ type Filter struct {
 	Unfinished bool   // only jobs that are not finished
 
 	// Heads lists for each lane only the job that is, or becomes, claimable first without being expired: how a scheduler
-	// learns the lanes. Lanes without one, because all their jobs are held or finished, are left out. Lanes come
-	// in no particular order. After is not looked at.
+	// learns the lanes. A leased job becomes so when it is due and its lease has ended. Lanes without such a job, because
+	// all are held or finished, are left out. The other fields choose among the heads, and don't make another job the
+	// head. Lanes come in no particular order. After is not looked at.
 	Heads bool
 
 	// Ended lists only jobs with a final recipient, in the order of [Job.Mark], and of those only the ones whose mark is

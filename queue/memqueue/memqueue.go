@@ -1,0 +1,309 @@
+// Package memqueue keeps a mail queue in memory: the reference implementation of [queue.Queue], for simulations and for the
+// tests of host programs. Nothing survives the process, and nothing is ever removed but bodies: finished jobs stay, to
+// recognise a repeated message and to be listed.
+package memqueue
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"sync"
+
+	"github.com/postroad/postroad/queue"
+)
+
+// Queue is a queue in memory. It implements [queue.Queue], [queue.Bulk] and [queue.Notes].
+type Queue struct {
+	mu       sync.Mutex // guards all below; never held while a caller's reader, Head or loop body runs
+	closed   bool
+	messages map[queue.ID]*message
+	ids      []queue.ID // the keys of messages, in order once ordered is set
+	ordered  bool
+	lanes    map[queue.Lane]*line // lanes that have a job which is neither held nor finished
+	all      *line                // the jobs of all lanes
+	expiring *line                // all unfinished jobs
+	ended    []ended
+	token    queue.Token // the last one given out
+	mark     queue.Mark  // the last one given out
+	notes    map[string][]byte
+}
+
+var (
+	_ queue.Queue = (*Queue)(nil)
+	_ queue.Bulk  = (*Queue)(nil)
+	_ queue.Notes = (*Queue)(nil)
+)
+
+// message is what is stored of an entry.
+type message struct {
+	queue.Message
+	body       []byte
+	jobs       []*record
+	unfinished int // jobs; at 0 the body is dropped
+}
+
+// record is a stored job. Its Token is that of the latest claim until a commit spends it.
+type record struct {
+	queue.Job
+	spent  queue.Token // by the latest commit
+	places [views]place
+}
+
+// ended is an element of the list of what ended, which only grows. It is stale once the job has a greater mark.
+type ended struct {
+	mark queue.Mark
+	*record
+}
+
+// New returns an empty queue.
+func New() *Queue {
+	return &Queue{
+		messages: make(map[queue.ID]*message),
+		lanes:    make(map[queue.Lane]*line),
+		all:      newLine(allView),
+		expiring: newLine(expiringView),
+		notes:    make(map[string][]byte),
+	}
+}
+
+// Close makes all methods return [queue.ErrClosed]. It returns nil.
+func (q *Queue) Close() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	return nil
+}
+
+// lock begins a method's work on the queue. Only if it returns nil is the queue locked.
+func (q *Queue) lock(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("memqueue: %w", err)
+	}
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return fmt.Errorf("memqueue: %w", queue.ErrClosed)
+	}
+	return nil
+}
+
+// Enqueue implements [queue.Queue].
+func (q *Queue) Enqueue(ctx context.Context, e *queue.Entry) (added bool, err error) {
+	m, err := read(ctx, e)
+	if err != nil {
+		return false, err
+	}
+	if err := q.lock(ctx); err != nil {
+		return false, err
+	}
+	defer q.mu.Unlock()
+	if old := q.messages[m.ID]; old != nil {
+		return false, sameDigest(old, m)
+	}
+	q.add(m)
+	return true, nil
+}
+
+// EnqueueAll implements [queue.Bulk].
+func (q *Queue) EnqueueAll(ctx context.Context, es iter.Seq[*queue.Entry]) (durable int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("memqueue: %w", err)
+	}
+	for e := range es {
+		if _, err := q.Enqueue(ctx, e); err != nil {
+			return durable, err
+		}
+		durable++
+	}
+	return durable, nil
+}
+
+// read makes a message of e, reading its body. That takes place before the queue is locked: a reader may be slow, and may
+// use the queue itself.
+func read(ctx context.Context, e *queue.Entry) (*message, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("memqueue: %w", err)
+	}
+	if err := e.Check(); err != nil {
+		return nil, fmt.Errorf("memqueue: %w", err)
+	}
+	var head, body []byte
+	var err error
+	if e.Body != nil {
+		if body, err = io.ReadAll(&reader{ctx, e.Body}); err != nil {
+			return nil, fmt.Errorf("memqueue: reading the body of %s: %w", e.Message.ID, err)
+		}
+	}
+	if e.Head != nil {
+		if head, err = e.Head(); err != nil {
+			return nil, fmt.Errorf("memqueue: making the head of %s: %w", e.Message.ID, err)
+		}
+	}
+	m := &message{Message: e.Message, body: slices.Concat(head, body)}
+	m.Labels = slices.Clone(m.Labels)
+	m.Size = int64(len(m.body))
+	for _, j := range e.Jobs {
+		r := &record{Job: *j.Clone()}
+		r.Message = m.Message
+		r.Token, r.Leased, r.Lapses = 0, noTime, 0
+		for i := range r.Recipients {
+			r.Recipients[i].Mark = 0
+		}
+		if r.Finished.IsZero() {
+			m.unfinished++
+		}
+		m.jobs = append(m.jobs, r)
+	}
+	return m, nil
+}
+
+// reader is a reader that ends with its context.
+type reader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
+}
+
+func sameDigest(old, m *message) error {
+	if old.Digest != m.Digest {
+		return fmt.Errorf("memqueue: %w: %s", queue.ErrConflict, m.ID)
+	}
+	return nil
+}
+
+func (q *Queue) add(m *message) {
+	q.messages[m.ID] = m
+	q.ordered = q.ordered && (len(q.ids) == 0 || q.ids[len(q.ids)-1] < m.ID)
+	q.ids = append(q.ids, m.ID)
+	if m.unfinished == 0 {
+		m.body = nil
+	}
+	for _, r := range m.jobs {
+		q.giveMarks(r)
+		q.file(r)
+	}
+}
+
+// giveMarks marks the recipients of r that have become final.
+func (q *Queue) giveMarks(r *record) {
+	before := q.mark
+	for i := range r.Recipients {
+		if to := &r.Recipients[i]; to.State.Final() && to.Mark == 0 {
+			q.mark++
+			to.Mark = q.mark
+		}
+	}
+	if q.mark > before {
+		q.ended = append(q.ended, ended{q.mark, r})
+	}
+}
+
+// Commit implements [queue.Queue].
+func (q *Queue) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) error {
+	if err := j.Check(); err != nil {
+		return fmt.Errorf("memqueue: %w", err)
+	}
+	if err := q.lock(ctx); err != nil {
+		return err
+	}
+	_, repeated, err := q.leased(j)
+	q.mu.Unlock()
+	if err != nil || repeated {
+		return err
+	}
+	messages := make([]*message, len(more))
+	for i, e := range more {
+		if messages[i], err = read(ctx, e); err != nil {
+			return err
+		}
+	}
+	if err := q.lock(ctx); err != nil {
+		return err
+	}
+	defer q.mu.Unlock()
+	r, repeated, err := q.leased(j) // much may have happened while the bodies were read
+	if err != nil || repeated {
+		return err
+	}
+	if messages, err = q.unknown(messages); err != nil {
+		return err
+	}
+	q.replace(r, j.Clone())
+	for _, m := range messages {
+		q.add(m)
+	}
+	return nil
+}
+
+// leased finds the record that j, as it was claimed, may still change. repeated says that it has done so already.
+func (q *Queue) leased(j *queue.Job) (r *record, repeated bool, err error) {
+	if m := q.messages[j.Key.ID]; m != nil && j.Key.N >= 0 && j.Key.N < len(m.jobs) && j.Token != 0 {
+		r = m.jobs[j.Key.N]
+		if r.Token == j.Token || r.spent == j.Token {
+			return r, r.spent == j.Token, nil
+		}
+	}
+	return nil, false, fmt.Errorf("memqueue: %w: %s", queue.ErrLeaseLost, j.Key)
+}
+
+// unknown returns the messages that are not stored yet.
+func (q *Queue) unknown(messages []*message) ([]*message, error) {
+	var list []*message
+	for _, m := range messages {
+		old := q.messages[m.ID]
+		if i := slices.IndexFunc(list, func(o *message) bool { return o.ID == m.ID }); i >= 0 {
+			old = list[i]
+		}
+		if old == nil {
+			list = append(list, m)
+		} else if err := sameDigest(old, m); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// replace puts j, which nobody else has, in the place of r's job.
+func (q *Queue) replace(r *record, j *queue.Job) {
+	q.unfile(r)
+	for i := range j.Recipients {
+		to := &j.Recipients[i]
+		to.Mark = 0
+		if to.State.Final() && i < len(r.Recipients) {
+			to.Mark = r.Recipients[i].Mark
+		}
+	}
+	j.Message, j.Domain = r.Message, r.Domain
+	j.Token, j.Leased = 0, noTime
+	r.spent = r.Token
+	r.Job = *j
+	q.giveMarks(r)
+	q.file(r)
+	if m := q.messages[j.Key.ID]; !j.Finished.IsZero() {
+		if m.unfinished--; m.unfinished == 0 {
+			m.body = nil
+		}
+	}
+}
+
+// Open implements [queue.Queue].
+func (q *Queue) Open(ctx context.Context, id queue.ID) (io.ReadCloser, error) {
+	if err := q.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer q.mu.Unlock()
+	m := q.messages[id]
+	if m == nil || m.unfinished == 0 {
+		return nil, fmt.Errorf("memqueue: %w: %s", queue.ErrNotFound, id)
+	}
+	return io.NopCloser(bytes.NewReader(m.body)), nil
+}

@@ -1,0 +1,76 @@
+// Package queuetest checks that a backend keeps the rules of package queue. Each case is a subtest that checks one rule and
+// fails with a message that says which.
+package queuetest
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/queue"
+)
+
+// Run checks the queues that open makes. Open is called for every case and returns an empty queue; what must be closed or
+// removed afterwards it hands to t.Cleanup. The rules of [queue.Bulk] and [queue.Notes] are checked if a queue has these
+// methods, and what holds after Close if it has a method Close() error.
+//
+// A backend that deadlocks fails: no case takes longer than a minute.
+func Run(t *testing.T, open func(t *testing.T) queue.Queue, options ...Option) {
+	var h hooks
+	for _, o := range options {
+		o(&h)
+	}
+	for _, c := range cases() {
+		t.Run(c.name, func(t *testing.T) {
+			r := c.play(open(t), h.of(t), time.Minute)
+			for _, f := range r.failures {
+				t.Errorf("rule broken: %s\n%s", c.rule, f)
+			}
+			if r.skipped != "" && len(r.failures) == 0 {
+				t.Skip(r.skipped)
+			}
+		})
+	}
+}
+
+// Option adds what [Run] can't do through the methods of a queue. Cases that need an option are skipped without it.
+type Option func(*hooks)
+
+// Reopen lets Run check what must survive a crash. It abandons q as a crash would, as far as that is possible, opens the same
+// storage again and returns the new queue.
+func Reopen(reopen func(t *testing.T, q queue.Queue) queue.Queue) Option {
+	return func(h *hooks) { h.reopen = reopen }
+}
+
+// Cut lets Run check that half a message is never taken for a whole one. It removes the end of a stored body behind the back
+// of q, and returns the queue to go on with: q, or the same storage opened again if q had to be closed.
+func Cut(cut func(t *testing.T, q queue.Queue, id queue.ID) queue.Queue) Option {
+	return func(h *hooks) { h.cut = cut }
+}
+
+type hooks struct {
+	reopen func(*testing.T, queue.Queue) queue.Queue
+	cut    func(*testing.T, queue.Queue, queue.ID) queue.Queue
+}
+
+// bound is hooks that belong to a test; nil if they weren't given.
+type bound struct {
+	reopen func(queue.Queue) queue.Queue
+	cut    func(queue.Queue, queue.ID) queue.Queue
+}
+
+func (h hooks) of(t *testing.T) (b bound) {
+	if h.reopen != nil {
+		b.reopen = func(q queue.Queue) queue.Queue { return h.reopen(t, q) }
+	}
+	if h.cut != nil {
+		b.cut = func(q queue.Queue, id queue.ID) queue.Queue { return h.cut(t, q, id) }
+	}
+	return b
+}
+
+func cases() []testCase {
+	return slices.Concat(
+		enqueueCases(), entryCases(), claimCases(), takeCases(), expiredCases(), nextCases(), commitCases(), moreCases(), bodyCases(),
+	)
+}

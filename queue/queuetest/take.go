@@ -1,0 +1,77 @@
+package queuetest
+
+import (
+	"time"
+
+	"github.com/postroad/postroad/queue"
+)
+
+func takeCases() []testCase {
+	return []testCase{
+		{"TakeOrder", "Lanes are taken from in the order of Take, within a lane by Due, then by key.", takeOrder},
+		{"TakeNumber", "At most N jobs are taken of a lane, and Limit jobs of all.", takeNumber},
+		{"TakeLanes", "Domain, tenant and priority tell lanes apart; other lanes are not touched.", takeLanes},
+		{"TakeDue", "Only due jobs are taken of a lane.", takeDue},
+		{"TakeNone", "A Take that is empty and not nil takes from no lane.", takeNone},
+	}
+}
+
+func lane(domain string) queue.Lane { return queue.Lane{Domain: domain} }
+
+func takeOrder(r *run) {
+	r.add(
+		inLane("a1", lane("a.example"), -time.Minute),
+		inLane("a2", lane("a.example"), -time.Hour),
+		inLane("b2", lane("b.example"), -time.Second),
+		inLane("b1", lane("b.example"), -time.Second),
+		inLane("c", lane("c.example"), -2*time.Hour),
+	)
+	c := r.claim(queue.ClaimRequest{Now: at(0), Limit: 9, Take: []queue.Take{
+		{Lane: lane("b.example"), N: 9}, {Lane: lane("unknown.example"), N: 9}, {Lane: lane("a.example"), N: 9},
+	}})
+	equal(r, keys(c.Jobs), "b1 b2 a2 a1", "the claimed jobs")
+}
+
+func takeNumber(r *run) {
+	for _, id := range []queue.ID{"a1", "a2", "a3", "b1", "b2", "b3", "c1"} {
+		r.add(message(id, job(string(id[:1])+".example", 0)))
+	}
+	c := r.claim(queue.ClaimRequest{Now: at(0), Limit: 3, Take: []queue.Take{
+		{Lane: lane("a.example"), N: 1}, {Lane: lane("b.example"), N: 0}, {Lane: lane("b.example"), N: 2}, {Lane: lane("c.example"), N: 1},
+	}})
+	equal(r, keys(c.Jobs), "a1 b1 b2", "the claimed jobs")
+	c = r.claim(queue.ClaimRequest{Now: at(0), Limit: 0, Take: []queue.Take{{Lane: lane("a.example"), N: 1}}})
+	equal(r, keys(c.Jobs), "", "a claim with Limit 0")
+}
+
+func takeLanes(r *run) {
+	lanes := map[queue.ID]queue.Lane{
+		"plain":    {Domain: "example.com"},
+		"tenant":   {Domain: "example.com", Tenant: "t"},
+		"priority": {Domain: "example.com", Priority: queue.Low},
+		"domain":   {Domain: "example.co"},
+		"joined":   {Domain: "example.comt"},
+	}
+	for id, l := range lanes {
+		r.add(inLane(id, l, 0))
+	}
+	for id, l := range lanes {
+		c := r.claim(queue.ClaimRequest{Now: at(0), Limit: 9, Take: []queue.Take{{Lane: l, N: 9}}})
+		equal(r, keys(c.Jobs), string(id), "what is taken of lane %+v", l)
+	}
+}
+
+func takeDue(r *run) {
+	r.add(message("due"), message("later", job("example.com", time.Hour)))
+	take := []queue.Take{{Lane: lane("example.com"), N: 9}}
+	equal(r, keys(r.claim(queue.ClaimRequest{Now: at(time.Hour - time.Microsecond), Limit: 9, Take: take}).Jobs), "due", "what is taken before Due")
+	equal(r, keys(r.claim(queue.ClaimRequest{Now: at(time.Hour), Limit: 9, Take: take}).Jobs), "later", "what is taken at Due")
+}
+
+func takeNone(r *run) {
+	r.add(message("a"))
+	c := r.claim(queue.ClaimRequest{Now: at(0), Limit: 9, Take: []queue.Take{}})
+	equal(r, keys(c.Jobs), "", "the claimed jobs")
+	equal(r, moment(c.Next), "never", "Next")
+	equal(r, keys(r.due(0)), "a", "what is claimable")
+}

@@ -107,7 +107,7 @@ func putBytes(t *tx, body uint64, part byte, b []byte) error {
 // prepared is an entry whose body has been read to its end, ready to be stored in one transaction.
 type prepared struct {
 	queue.Entry
-	jobs  []*jobRecord
+	jobs []*jobRecord
 	head []byte
 	body segment // all of the body, or what wasn't written ahead
 	size int64   // octets of head and body

@@ -85,7 +85,7 @@ func unborn(f *os.File, size int64) (bool, error) {
 	if size == 0 {
 		return true, nil
 	}
-	if size > int64(4*os.Getpagesize()) {
+	if size != int64(4*os.Getpagesize()) {
 		return false, nil
 	}
 	b := make([]byte, size)

@@ -108,7 +108,7 @@ func use(q *Queue) error {
 	if err != nil {
 		return err
 	}
-	for _, j := range c.Jobs {
+	for _, j := range c.Jobs[:min(3, len(c.Jobs))] {
 		j.Recipients[0].State, j.Finished = queue.Delivered, start
 		if err := q.Commit(ctx, j); err != nil {
 			return err
@@ -217,10 +217,7 @@ func TestOneMeta(t *testing.T) {
 	b := sample(t)
 	m := newest(t, b)
 	for _, offset := range []int64{0, m.pageSize} {
-		for i := range int64(metaSize) {
-			if i == 12 || i == 13 || i == 14 || i == 15 {
-				continue
-			}
+		for i := int64(0); i < metaSize; i += 4 { // an octet of each field
 			damaged := bytes.Clone(b)
 			damaged[offset+pageHeader+i] ^= 0x40
 			q, err := Open(write(t, damaged), Options{})

@@ -224,9 +224,12 @@ func (q *Queue) readLanes(b *bolt.Tx) error {
 
 // afterPrefix is the least key behind all that begin with prefix.
 func afterPrefix(prefix []byte) []byte {
-	key := bytes.TrimRight(prefix, "\xff")
-	key = bytes.Clone(key)
-	key[len(key)-1]++
+	n := len(prefix)
+	for prefix[n-1] == 0xff {
+		n--
+	}
+	key := bytes.Clone(prefix[:n])
+	key[n-1]++
 	return key
 }
 

@@ -1,0 +1,138 @@
+package boltqueue
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/postroad/postroad/queue"
+)
+
+// Commit implements [queue.Queue].
+func (q *Queue) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) error {
+	if err := q.ready(ctx); err != nil {
+		return err
+	}
+	if err := j.Check(); err != nil {
+		return q.wrap(err)
+	}
+	c := &commit{claims: q.claims, job: j}
+	size := 1024
+	for _, e := range more {
+		p, err := q.prepare(ctx, e)
+		if err != nil {
+			q.discard(c.more, err)
+			return err
+		}
+		c.more = append(c.more, p)
+		size += p.inMemory()
+	}
+	err := q.submit(ctx, c, size)
+	q.discard(c.more, err)
+	return cmp.Or(err, q.wrap(c.refused))
+}
+
+// commit stores a job as its holder left it, and more messages with it.
+type commit struct {
+	claims  *claims
+	job     *queue.Job
+	more    []*prepared
+	refused error
+}
+
+func (c *commit) apply(t *tx) error {
+	old, fresh, err := c.check(t)
+	if err != nil || old == nil {
+		c.refused = err
+		return nil
+	}
+	t.spent = append(t.spent, old.Key)
+	if err := c.put(t, old); err != nil {
+		return err
+	}
+	for _, p := range fresh {
+		known, err := p.known(t) // by now: it may be there twice
+		if err == nil && !known {
+			err = p.put(t)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check returns the job as it is stored and which of the messages are new. The job is nil if this commit has taken
+// place before. It marks the lease as being spent, so that nobody claims the job before the transaction ends.
+func (c *commit) check(t *tx) (old *jobRecord, fresh []*prepared, err error) {
+	lost := fmt.Errorf("%w: %q", queue.ErrLeaseLost, c.job.Key)
+	if old, err = t.job(c.job.Key); err != nil {
+		return nil, nil, err
+	}
+	if old == nil || c.job.Token == 0 {
+		return nil, nil, lost
+	}
+	if old.Token == c.job.Token {
+		return nil, nil, nil
+	}
+	if err := t.addMessage(old); err != nil {
+		return nil, nil, err
+	}
+	digests := map[queue.ID][32]byte{}
+	for _, p := range c.more {
+		if d, twice := digests[p.Message.ID]; twice && d != p.Message.Digest {
+			return nil, nil, fmt.Errorf("%w: %q", queue.ErrConflict, p.Message.ID)
+		}
+		digests[p.Message.ID] = p.Message.Digest
+		known, err := p.known(t)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !known {
+			fresh = append(fresh, p)
+		}
+	}
+	if !c.claims.spend(c.job.Key, c.job.Token) {
+		return nil, nil, lost
+	}
+	return old, fresh, nil
+}
+
+// put stores the job of c in place of old.
+func (c *commit) put(t *tx, old *jobRecord) error {
+	j := &jobRecord{*c.job.Clone()}
+	j.Key, j.Message, j.Domain = old.Key, old.Message, old.Domain
+	keepMarks(old, j)
+	if err := t.mark(j); err != nil {
+		return err
+	}
+	if err := t.putJob(old, j); err != nil {
+		return err
+	}
+	if j.Finished.IsZero() {
+		return nil
+	}
+	t.saw(j.Finished)
+	m, err := t.message(old.Key.ID)
+	if err != nil {
+		return err
+	}
+	m.count(j)
+	if m.Unfinished--; m.Unfinished == 0 {
+		if err := t.finish(m); err != nil {
+			return err
+		}
+	}
+	return t.putMessage(m)
+}
+
+// keepMarks gives each final recipient the mark that the queue gave to the one in its place, and no other.
+func keepMarks(old, j *jobRecord) {
+	for i := range j.Recipients {
+		r := &j.Recipients[i]
+		r.Mark = 0
+		if r.State.Final() && i < len(old.Recipients) {
+			r.Mark = old.Recipients[i].Mark
+		}
+	}
+}

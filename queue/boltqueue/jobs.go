@@ -1,0 +1,205 @@
+package boltqueue
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/postroad/postroad/queue"
+	bolt "go.etcd.io/bbolt"
+)
+
+// pageSize is how many entries one transaction of a listing looks at, whether they match or not.
+const pageSize = 128
+
+// Jobs implements [queue.Queue].
+func (q *Queue) Jobs(ctx context.Context, f queue.Filter) iter.Seq2[*queue.Job, error] {
+	return func(yield func(*queue.Job, error) bool) {
+		if err := q.ready(ctx); err != nil {
+			yield(nil, err)
+			return
+		}
+		list := q.listing(f)
+		for n := 0; ; {
+			jobs, more, err := q.page(ctx, list, &f)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, j := range jobs {
+				if !yield(j, nil) {
+					return
+				}
+				if n++; n == f.Limit {
+					return
+				}
+			}
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+// lister reads the jobs of a listing, page by page: it returns what there is behind what it has returned, and whether there
+// may be more.
+type lister interface {
+	next(t *tx) (jobs []*jobRecord, more bool, err error)
+}
+
+func (q *Queue) listing(f queue.Filter) lister {
+	switch {
+	case f.Heads:
+		return &headLister{claims: q.claims}
+	case f.Ended:
+		return &markLister{since: f.Since}
+	case f.ID != "":
+		return &keyLister{prefix: append([]byte(f.ID), 0), after: jobKey(f.After)}
+	}
+	return &keyLister{after: jobKey(f.After)}
+}
+
+// page returns the jobs that match f of one page of list.
+func (q *Queue) page(ctx context.Context, list lister, f *queue.Filter) (jobs []*queue.Job, more bool, err error) {
+	if err := q.ready(ctx); err != nil {
+		return nil, false, err
+	}
+	q.claims.mu.Lock()
+	defer q.claims.mu.Unlock()
+	err = q.view(func(t *tx) error {
+		var found []*jobRecord
+		if found, more, err = list.next(t); err != nil {
+			return err
+		}
+		for _, j := range found {
+			if err := t.addMessage(j); err != nil {
+				return err
+			}
+			if f.Match(&j.Job) {
+				q.claims.show(&j.Job)
+				jobs = append(jobs, &j.Job)
+			}
+		}
+		return nil
+	})
+	return jobs, more, err
+}
+
+// keyLister lists in the order of keys.
+type keyLister struct {
+	prefix []byte // all keys begin with it
+	after  []byte // the last key that was looked at
+}
+
+func (l *keyLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
+	c := t.jobs.Cursor()
+	from := l.after
+	if bytes.Compare(from, l.prefix) < 0 {
+		from = l.prefix
+	}
+	for k, v := c.Seek(from); bytes.HasPrefix(k, l.prefix) && k != nil; k, v = c.Next() {
+		if bytes.Equal(k, l.after) {
+			continue
+		}
+		key, err := parseJobKey(k)
+		if err != nil {
+			return nil, false, err
+		}
+		j, err := readJob(key, k, v)
+		if err != nil {
+			return nil, false, err
+		}
+		l.after = bytes.Clone(k)
+		if jobs = append(jobs, j); len(jobs) == pageSize {
+			return jobs, true, nil
+		}
+	}
+	return jobs, false, nil
+}
+
+// markLister lists jobs with a final recipient, in the order of their marks.
+type markLister struct{ since queue.Mark }
+
+func (l *markLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
+	c := t.marks.Cursor()
+	for k, v := c.Seek(numberKey(uint64(l.since) + 1)); k != nil && l.since+1 != 0; k, v = c.Next() {
+		mark, err := parseNumberKey(k)
+		if err != nil {
+			return nil, false, err
+		}
+		fields, err := unseal(k, v)
+		if err != nil {
+			return nil, false, err
+		}
+		key, err := parseJobKey(fields)
+		if err != nil {
+			return nil, false, err
+		}
+		j, err := t.stored(key)
+		if err != nil {
+			return nil, false, err
+		}
+		l.since = queue.Mark(mark)
+		if jobs = append(jobs, j); len(jobs) == pageSize {
+			return jobs, true, nil
+		}
+	}
+	return jobs, false, nil
+}
+
+// headLister lists the first claimable job of each lane.
+type headLister struct {
+	claims *claims
+	begun  bool
+	lanes  []queue.Lane // still to be looked at
+}
+
+func (l *headLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
+	if !l.begun {
+		l.begun = true
+		for lane := range l.claims.lanes {
+			l.lanes = append(l.lanes, lane)
+		}
+	}
+	n := min(pageSize, len(l.lanes))
+	for _, lane := range l.lanes[:n] {
+		e, ok, err := l.claims.first(t.lanes, lanePrefix(lane))
+		if err != nil {
+			return nil, false, err
+		}
+		if !ok {
+			continue
+		}
+		j, err := t.job(e.key)
+		if err != nil {
+			return nil, false, err
+		}
+		if j != nil {
+			jobs = append(jobs, j)
+		}
+	}
+	l.lanes = slices.Clone(l.lanes[n:])
+	return jobs, len(l.lanes) > 0, nil
+}
+
+// first returns the entry that is, or becomes, claimable first: that of the earliest time, or end of lease, in the index.
+func (c *claims) first(index *bolt.Bucket, prefix []byte) (first entry, ok bool, err error) {
+	at := first.at // when first becomes claimable
+	for e, err := range entries(index, prefix) {
+		if err != nil {
+			return first, false, err
+		}
+		if ok && !e.at.Before(at) {
+			return first, true, nil
+		}
+		from := e.at
+		if l := c.leases[e.key]; l != nil {
+			from = later(from, l.end)
+		}
+		if !ok || from.Before(at) {
+			first, at, ok = e, from, true
+		}
+	}
+	return first, ok, nil
+}

@@ -1,0 +1,51 @@
+package boltqueue
+
+import (
+	"context"
+	"io"
+	"runtime"
+	"testing"
+)
+
+// A large message passes through in pieces, in and out.
+func TestLargeBodyMemory(t *testing.T) {
+	const size, limit = 25 << 20, 2 << 20
+	q := mustOpen(t, newPath(t), Options{})
+	base := heapInUse()
+	var peak uint64
+	measured := func(r io.Reader) io.Reader {
+		n := 0
+		return readFunc(func(p []byte) (int, error) {
+			if n++; n%100 == 0 {
+				peak = max(peak, heapInUse())
+			}
+			return r.Read(p)
+		})
+	}
+	mustEnqueue(t, q, message("large", measured(random(1, size)), "example.com"))
+	if peak > base+limit {
+		t.Errorf("the heap grew by %d KiB on the way in", (peak-base)>>10)
+	}
+	t.Logf("in: %d KiB", (int64(peak)-int64(base))>>10)
+	r, err := q.Open(context.Background(), "large")
+	if err != nil {
+		t.Fatal(err)
+	}
+	peak = 0
+	if n, err := io.Copy(struct{ io.Writer }{io.Discard}, measured(r)); n != size || err != nil {
+		t.Fatalf("%d octets came out, error %v", n, err)
+	}
+	t.Logf("out: %d KiB", (int64(peak)-int64(base))>>10)
+	if peak > base+limit {
+		t.Errorf("the heap grew by %d KiB on the way out", (peak-base)>>10)
+	}
+	checkBody(t, q, "large", random(1, size))
+}
+
+// heapInUse is what has not been freed.
+func heapInUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

@@ -1,0 +1,182 @@
+package boltqueue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/postroad/postroad/queue"
+	bolt "go.etcd.io/bbolt"
+)
+
+// change is what a caller wants of the file.
+type change interface {
+	// apply makes the change in t, or notes in itself why it is refused and leaves t alone. An error is the storage's,
+	// and fails the whole transaction.
+	apply(t *tx) error
+}
+
+// member is a change that waits for the writer.
+type member struct {
+	change
+	size int           // octets it adds, roughly
+	err  error         // what became of the transaction; to be read after done
+	done chan struct{} // closed when the transaction has ended
+}
+
+// groupSize bounds what one transaction takes in, since bbolt holds it in memory.
+const groupSize = 4 << 20
+
+// submit hands c to the writer and waits for the end of its transaction, also if ctx ends meanwhile: the change may
+// be on its way to the disk, and the caller is to hear the truth.
+func (q *Queue) submit(ctx context.Context, c change, size int) error {
+	if err := ctx.Err(); err != nil {
+		return q.wrap(err)
+	}
+	m := &member{change: c, size: size, done: make(chan struct{})}
+	q.mu.Lock()
+	if err := q.unusable(); err != nil {
+		q.mu.Unlock()
+		return err
+	}
+	q.waiting = append(q.waiting, m)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default: // it is awake, and will look again
+	}
+	<-m.done
+	return m.err
+}
+
+// write is the only goroutine that changes the file. Whatever waits when a transaction ends shares the next one and its
+// sync; nobody waits for company, so a lone caller pays for one commit and no delay.
+func (q *Queue) write() {
+	defer close(q.stopped)
+	for open := true; open; {
+		select {
+		case <-q.wake:
+		case <-q.closing: // nobody joins the line any more, but those in it are served
+			open = false
+		}
+		for group := q.nextGroup(); len(group) > 0; group = q.nextGroup() {
+			err := q.commitGroup(group)
+			for _, m := range group {
+				m.err = err
+				close(m.done)
+			}
+		}
+	}
+}
+
+// nextGroup takes members off the line, in order, up to groupSize.
+func (q *Queue) nextGroup() []*member {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n, size := 0, 0
+	for n < len(q.waiting) && (n == 0 || size+q.waiting[n].size <= groupSize) {
+		size += q.waiting[n].size
+		n++
+	}
+	group := q.waiting[:n:n]
+	q.waiting = q.waiting[n:]
+	return group
+}
+
+// commitGroup makes the changes of group in one transaction, and then brings leases and lanes in memory up to date.
+func (q *Queue) commitGroup(group []*member) error {
+	q.mu.Lock()
+	failed := q.failed
+	q.mu.Unlock()
+	if failed != nil {
+		return failed
+	}
+	var t *tx
+	heads := map[queue.Lane]*entry{}
+	err := q.update(func(b *bolt.Tx) (err error) {
+		if t, err = newTx(b); err != nil {
+			return err
+		}
+		for _, m := range group {
+			if err := m.apply(t); err != nil {
+				return err
+			}
+		}
+		if err := t.purge(q.retention); err != nil {
+			return err
+		}
+		for l := range t.touched {
+			e, ok, err := t.head(l)
+			if err != nil {
+				return err
+			}
+			heads[l] = nil
+			if ok {
+				heads[l] = &e
+			}
+		}
+		return nil
+	})
+	if t != nil {
+		q.claims.settle(t.spent, heads, err == nil)
+	}
+	return err
+}
+
+// update runs fn in a writing transaction and commits it.
+//
+// bbolt writes and syncs the pages, then writes and syncs the meta page that makes them the newest state. An error of Commit
+// doesn't say which of these failed, but the file does: as long as the old meta page is the one that is read, the new state
+// can never appear, and the change has failed. If the new one is read, only its sync can have failed, and nobody knows
+// which of the two a power loss would leave. The writes that follow would reuse pages of the state that may be the
+// surviving one, so none may follow: the queue refuses further work until it is opened again, and Open makes whichever
+// state it finds durable before it builds on it.
+func (q *Queue) update(fn func(*bolt.Tx) error) (err error) {
+	defer q.rescue(&err)
+	var id int
+	committing := false
+	err = q.db.Update(func(b *bolt.Tx) error {
+		id = b.ID()
+		err := fn(b)
+		committing = err == nil
+		return err
+	})
+	if err == nil || !committing {
+		return q.wrap(err)
+	}
+	visible := false
+	if e := q.db.View(func(b *bolt.Tx) error { visible = b.ID() >= id; return nil }); e != nil || !visible {
+		return q.wrap(err)
+	}
+	q.mu.Lock()
+	q.failed = q.wrap(fmt.Errorf("an earlier change could not be synced, open the queue again: %w", err))
+	q.mu.Unlock()
+	return q.wrap(fmt.Errorf("%w: %w", queue.ErrInDoubt, err))
+}
+
+// view runs fn in a reading transaction. fn must not wait for a mutex of q: when the file grows, the writer waits for the
+// readers there are and holds up new ones, so a holder of the mutex that begins to read would wait for ever.
+func (q *Queue) view(fn func(*tx) error) (err error) {
+	q.mu.Lock()
+	err = q.unusable()
+	q.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	defer q.rescue(&err)
+	return q.wrap(q.db.View(func(b *bolt.Tx) error {
+		t, err := newTx(b)
+		if err != nil {
+			return err
+		}
+		return fn(t)
+	}))
+}
+
+// rescue makes an error of a panic: bbolt panics when a page it reads isn't what it should be, and a damaged file must
+// not end the program. Its transactions roll back on the way up, so the file is as it was. Damage that makes bbolt read
+// beyond the file or go round in circles can't be caught like this; Open looks for it where it can be seen cheaply.
+func (q *Queue) rescue(err *error) {
+	if p := recover(); p != nil {
+		*err = q.wrap(fmt.Errorf("%w: %v", queue.ErrDamaged, p))
+	}
+}

@@ -134,8 +134,13 @@ func (s *Server) Close() {
 }
 
 // RootCAs trusts the generated certificate, which proves Name, "localhost", 127.0.0.1 and ::1. It is nil if none was
-// generated, or not yet: Start and the first Dial do.
-func (s *Server) RootCAs() *x509.CertPool { return s.roots }
+// generated.
+func (s *Server) RootCAs() *x509.CertPool {
+	if err := s.prepare(); err != nil {
+		return nil
+	}
+	return s.roots
+}
 
 // Messages returns the messages that were taken so far.
 func (s *Server) Messages() []Message {

@@ -1,0 +1,110 @@
+package delivery
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/postroad/postroad/mx"
+	"github.com/postroad/postroad/retry"
+	"github.com/postroad/postroad/smtpclient"
+)
+
+// Config says how a [Sender] works. Its zero value works.
+type Config struct {
+	// Hostname is this host's name: what it says in EHLO and who reports come from. It should resolve to the address
+	// that mail is sent from, and back. Defaults to os.Hostname's answer, or "localhost" if that fails.
+	Hostname string
+	// Router says where mail goes. Defaults to &mx.Resolver{Hostname: Hostname}: direct to each domain's MX.
+	Router mx.Router
+	// Retry says when to try again. Defaults to retry.Backoff{}: after a minute, doubling to 4 hours.
+	Retry retry.Policy
+	// MaxWait bounds the waits that the Sender invents by itself: those after an uncertain outcome, and those a server
+	// hints at. Defaults to 0, which is no bound.
+	MaxWait time.Duration
+	// Lifetime is how long after SendAt delivery is given up when the message doesn't say. Defaults to 5 days.
+	Lifetime time.Duration
+	// MaxSize is how many octets a message may have. Defaults to 25 MB (25,000,000).
+	MaxSize int64
+	// Concurrency is how many attempts are made at once. Defaults to 500.
+	Concurrency int
+	// PerSite is how many attempts are made at once to one site: one provider, or one set of MX hosts. Defaults to 10.
+	PerSite int
+	// DrainTimeout is how long after the end of Run's ctx a dialogue that has begun to transfer its message may go on.
+	// Defaults to 30 seconds.
+	DrainTimeout time.Duration
+	// Uncertain is what to do with a message when its connection was lost before the end of the data was answered.
+	// Defaults to RetryUncertain.
+	Uncertain UncertainAction
+
+	// Observer is told what happens. Defaults to nobody.
+	Observer Observer
+	// Log gets one line per attempt. Defaults to none.
+	Log *slog.Logger
+	// Dial connects to hosts; address is an IP address and port. Defaults to net.Dialer's DialContext.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// TLS is the base of the configuration of every connection. Defaults to Go's own.
+	TLS *tls.Config
+	// Timeouts bound the steps of a dialogue. Defaults to those of smtpclient.
+	Timeouts smtpclient.Timeouts
+}
+
+// UncertainAction says what becomes of a job whose outcome is uncertain.
+type UncertainAction int
+
+const (
+	// RetryUncertain tries again after twice the usual wait, the same host first, which may deliver a second copy.
+	RetryUncertain UncertainAction = iota
+	// HoldUncertain holds the job until [Sender.Release], [Sender.Withdraw] or its expiry.
+	HoldUncertain
+)
+
+// withDefaults returns c with every default filled in, or an error that names the field that makes no sense.
+func (c Config) withDefaults() (Config, error) {
+	for name, v := range map[string]int64{
+		"MaxWait": int64(c.MaxWait), "Lifetime": int64(c.Lifetime), "MaxSize": c.MaxSize, "Concurrency": int64(c.Concurrency),
+		"PerSite": int64(c.PerSite), "DrainTimeout": int64(c.DrainTimeout),
+	} {
+		if v < 0 {
+			return c, fmt.Errorf("delivery: Config.%s is negative", name)
+		}
+	}
+	if strings.ContainsFunc(c.Hostname, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return c, fmt.Errorf("delivery: Config.Hostname %q is not a host name", c.Hostname)
+	}
+	if c.Hostname == "" {
+		if c.Hostname, _ = os.Hostname(); c.Hostname == "" {
+			c.Hostname = "localhost"
+		}
+	}
+	if c.Router == nil {
+		c.Router = &mx.Resolver{Hostname: c.Hostname}
+	}
+	if c.Retry == nil {
+		c.Retry = retry.Backoff{}
+	}
+	if c.Observer == nil {
+		c.Observer = ObserverFunc(func(Event) {})
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	defaultTo(&c.Lifetime, 5*24*time.Hour)
+	defaultTo(&c.MaxSize, 25_000_000)
+	defaultTo(&c.Concurrency, 500)
+	defaultTo(&c.PerSite, 10)
+	defaultTo(&c.DrainTimeout, 30*time.Second)
+	return c, nil
+}
+
+func defaultTo[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,214 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+
+	"github.com/postroad/postroad/delivery/internal/address"
+	"github.com/postroad/postroad/delivery/internal/intake"
+	"github.com/postroad/postroad/queue"
+)
+
+const (
+	maxReceived   = 50  // Received lines: more is a loop (RFC 5321, section 6.3, asks for 100 at most)
+	jobRecipients = 100 // recipients of one job; every server must take so many (RFC 5321, section 4.5.3.1.8)
+)
+
+// Enqueue takes the message and returns once it is durable: nil means that it will be delivered, or reported to its sender
+// as failed, whatever happens to this process. An error means that it is not queued: a [*FieldError] if it can't be sent as it
+// is, queue.ErrFull if trying later helps, queue.ErrConflict if its Key belongs to another message. The one case that can't
+// be known is queue.ErrInDoubt; repeating the call with the same Key settles it. If ctx ends after the message was handed to
+// the disk, Enqueue waits for the truth.
+func (s *Sender) Enqueue(ctx context.Context, m Message) (Receipt, error) {
+	e, err := s.Prepare(m)
+	if err != nil {
+		return Receipt{}, err
+	}
+	added, err := s.queue.Enqueue(ctx, e)
+	if err != nil {
+		return Receipt{}, enqueueError(err)
+	}
+	if added {
+		s.noteEntry(e)
+		s.observe(Queued{Time: time.Now(), Message: e.Message, To: recipients(e)})
+	}
+	return Receipt{ID: e.Message.ID, Duplicate: !added}, nil
+}
+
+// Prepare makes of m the entry that Enqueue stores, for host programs that store it themselves: in a transaction of their
+// own. The body is read, and checked, when the queue reads the entry. A running Sender learns of such an entry only if
+// its queue is a queue.Waker.
+func (s *Sender) Prepare(m Message) (*queue.Entry, error) {
+	now := time.Now()
+	id, err := messageID(&m, now)
+	if err != nil {
+		return nil, err
+	}
+	e := &queue.Entry{Message: queue.Message{
+		ID: id, Tenant: m.Tenant, Priority: m.Priority, Labels: m.Labels, Enqueued: now,
+		UTF8: m.UTF8, Return: m.Return, EnvelopeID: m.EnvelopeID, TLS: m.TLS,
+	}}
+	due := now
+	if m.SendAt.After(now) {
+		due = m.SendAt
+	}
+	if e.Message.Expires = m.Expires; m.Expires.IsZero() {
+		e.Message.Expires = due.Add(s.config.Lifetime)
+	} else if !m.Expires.After(due) {
+		return nil, &FieldError{"Expires", errors.New("is not after SendAt")}
+	}
+	if err := setEnvelope(e, &m, due); err != nil {
+		return nil, err
+	}
+	if err := e.Check(); err != nil {
+		return nil, &FieldError{"Message", err}
+	}
+	s.setBody(e, &m, now)
+	return e, nil
+}
+
+// messageID makes the ID of a new message, or the one that its Key stands for.
+func messageID(m *Message, now time.Time) (queue.ID, error) {
+	if m.Key == "" {
+		return queue.NewID(now, rand.Reader)
+	}
+	return hashID("key", m.Tenant, m.Key), nil
+}
+
+// hashID makes an ID of words.
+func hashID(words ...string) queue.ID {
+	h := sha256.New()
+	for _, w := range words {
+		writeString(h, w)
+	}
+	return queue.EncodeID([16]byte(h.Sum(nil)))
+}
+
+// writeString hashes s so that no two lists of strings hash alike.
+func writeString(h hash.Hash, s string) {
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
+	io.WriteString(h, s)
+}
+
+// setEnvelope checks the addresses and makes the jobs: one for each domain and reverse-path, split where it is large.
+func setEnvelope(e *queue.Entry, m *Message, due time.Time) error {
+	from, err := parseFrom("From", m.From)
+	if err != nil {
+		return err
+	}
+	e.Message.From = from
+	if len(m.To) == 0 {
+		return &FieldError{"To", errors.New("is empty")}
+	}
+	type lot struct{ domain, from string }
+	seen := make(map[[2]string]bool, len(m.To))
+	jobs := make(map[lot]*queue.Job)
+	for i, to := range m.To {
+		field := fmt.Sprintf("To[%d].", i)
+		a, err := address.Parse(to.Address)
+		if err != nil {
+			return &FieldError{field + "Address", err}
+		}
+		from, err := parseFrom(field+"From", to.From)
+		if err != nil {
+			return err
+		}
+		if twice := [2]string{a.String(), from}; seen[twice] {
+			continue
+		} else {
+			seen[twice] = true
+		}
+		k := lot{a.Domain, from}
+		j := jobs[k]
+		if j == nil || len(j.Recipients) == jobRecipients {
+			j = &queue.Job{Key: queue.Key{ID: e.Message.ID, N: len(e.Jobs)}, Domain: a.Domain, Due: due}
+			jobs[k] = j
+			e.Jobs = append(e.Jobs, j)
+		}
+		j.Recipients = append(j.Recipients, queue.Recipient{
+			Address: a.String(), From: from, Notify: to.Notify, Original: to.Original,
+		})
+	}
+	return nil
+}
+
+func parseFrom(field, s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	a, err := address.Parse(s)
+	if err != nil {
+		return "", &FieldError{field, err}
+	}
+	return a.String(), nil
+}
+
+// setBody makes the entry's body of the message's, to be checked and repaired as it streams.
+func (s *Sender) setBody(e *queue.Entry, m *Message, now time.Time) {
+	body := m.Body
+	if body == nil {
+		body = bytes.NewReader(nil)
+	}
+	domain := s.config.Hostname
+	if a, err := address.Parse(e.Message.From); err == nil {
+		domain = a.Domain
+	}
+	in := intake.New(body, intake.Options{
+		Now:       now,
+		MessageID: fmt.Sprintf("<%s@%s>", e.Message.ID, domain),
+		MaxSize:   s.config.MaxSize,
+	})
+	e.Body = in
+	e.Head = func() ([]byte, error) {
+		head, err := in.Head()
+		if err != nil {
+			return nil, err
+		}
+		facts := in.Facts()
+		if facts.Received > maxReceived {
+			return nil, ErrLoop
+		}
+		e.Message.EightBit = facts.EightBit
+		e.Message.Digest = digest(m, facts.Digest)
+		return head, nil
+	}
+}
+
+// digest hashes what the caller gave: who from, who to, and what.
+func digest(m *Message, body [32]byte) [32]byte {
+	h := sha256.New()
+	writeString(h, m.From)
+	for _, to := range m.To {
+		writeString(h, to.Address)
+	}
+	h.Write(body[:])
+	return [32]byte(h.Sum(nil))
+}
+
+// enqueueError names the body as the field in which the fault is, if it is there.
+func enqueueError(err error) error {
+	if e := new(intake.Error); errors.As(err, &e) {
+		return &FieldError{"Body", e}
+	}
+	if errors.Is(err, ErrLoop) {
+		return &FieldError{"Body", ErrLoop}
+	}
+	return fmt.Errorf("delivery: %w", err)
+}
+
+func recipients(e *queue.Entry) (to []string) {
+	for _, j := range e.Jobs {
+		for i := range j.Recipients {
+			to = append(to, j.Recipients[i].Address)
+		}
+	}
+	return to
+}

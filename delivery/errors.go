@@ -1,0 +1,32 @@
+package delivery
+
+import (
+	"errors"
+
+	"github.com/postroad/postroad/delivery/internal/intake"
+)
+
+// Errors that callers branch on; those of package queue ([queue.ErrFull], [queue.ErrConflict], [queue.ErrInDoubt]) pass
+// through wrapped.
+var (
+	// ErrTooLarge means that a message has more octets than Config.MaxSize.
+	ErrTooLarge = intake.ErrTooLarge
+	// ErrLoop means that a message has passed through so many hosts that it must be going in circles.
+	ErrLoop = errors.New("more than 50 Received lines: mail loop")
+	// ErrInFlight means that a job can't be changed now because it is being sent.
+	ErrInFlight = errors.New("delivery: the job is being sent")
+	// ErrRunning means that Run was called on a Sender that runs already.
+	ErrRunning = errors.New("delivery: the Sender runs already")
+)
+
+// FieldError says that a field of a [Message] can't be sent as it is. Nothing was stored, and trying again doesn't help.
+type FieldError struct {
+	Field string // such as "From", "To[3].Address", "Body"
+	Err   error  // what is wrong with it
+}
+
+// Error names the field and what is wrong with it.
+func (e *FieldError) Error() string { return "delivery: " + e.Field + ": " + e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *FieldError) Unwrap() error { return e.Err }

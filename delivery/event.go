@@ -1,0 +1,83 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/postroad/postroad/queue"
+)
+
+// Observer is told what happens to messages, after it has been stored. Observe is called by several goroutines at once;
+// it should return soon, since the work that it is told of waits for it. A panic in it is caught and reported as [Trouble].
+type Observer interface {
+	Observe(Event)
+}
+
+// ObserverFunc makes an Observer of a function.
+type ObserverFunc func(Event)
+
+// Observe calls f.
+func (f ObserverFunc) Observe(e Event) { f(e) }
+
+// Event is one of [Queued], [Attempted], [Bounced], [Held] and [Trouble].
+type Event interface{ event() }
+
+// Queued says that a message is durable.
+type Queued struct {
+	Time    time.Time
+	Message queue.Message
+	To      []string
+}
+
+// Attempted says what one attempt meant for one recipient. There is one for each recipient that the attempt concerned.
+type Attempted struct {
+	Time      time.Time // when the attempt began
+	Took      time.Duration
+	Key       queue.Key
+	Message   queue.Message
+	Recipient string
+	Outcome   Outcome
+	Reply     queue.Reply // what decided; its Host is "" if none was reached
+	TLS       string      // protocol version of the connection, "" for plaintext
+	Try       int         // 1 for the first attempt
+	Due       time.Time   // when the next attempt is due; zero if there will be none
+}
+
+// Bounced says that delivery to some recipients of a job was given up, in the same commit as the report, if any.
+type Bounced struct {
+	Time       time.Time
+	Key        queue.Key
+	Message    queue.Message
+	Recipients []queue.Recipient
+	Report     queue.ID // the report to the sender; "" if nobody is to be told
+}
+
+// Held says that a job waits for [Sender.Release], [Sender.Withdraw] or its expiry.
+type Held struct {
+	Time    time.Time
+	Key     queue.Key
+	Message queue.Message
+	Why     string
+}
+
+// Trouble says that something of the Sender's own doesn't work, such as its queue. Work goes on; nothing is lost by it.
+type Trouble struct {
+	Time time.Time
+	Key  queue.Key // the job concerned, if any
+	Err  error
+}
+
+func (Queued) event()    {}
+func (Attempted) event() {}
+func (Bounced) event()   {}
+func (Held) event()      {}
+func (Trouble) event()   {}
+
+// Outcome is what an attempt meant for a recipient.
+type Outcome string
+
+const (
+	OutcomeDelivered Outcome = "delivered" // a server has taken responsibility
+	OutcomeDeferred  Outcome = "deferred"  // to be tried again
+	OutcomeFailed    Outcome = "failed"    // given up
+	OutcomeUncertain Outcome = "uncertain" // to be tried again, though the server may have taken it
+)

@@ -1,0 +1,219 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postroad/postroad/delivery/internal/schedule"
+	"github.com/postroad/postroad/mx"
+	"github.com/postroad/postroad/queue"
+	"github.com/postroad/postroad/retry"
+	"github.com/postroad/postroad/smtpclient"
+)
+
+const (
+	// maxDials bounds the connections of one attempt: enough for every address of a large provider's first hosts.
+	maxDials = 10
+	// maxHosts bounds the hosts that one attempt has a transaction with: what one host defers, one other is asked at
+	// once.
+	maxHosts = 2
+)
+
+// try is one attempt at a job: what each recipient's answer was. Nothing is decided here but where to go next.
+type try struct {
+	job     *queue.Job
+	began   time.Time
+	results []result // for each of the job's recipients
+	tls     string   // protocol version of the last connection
+
+	dials, hosts int
+	transferring atomic.Bool    // the message's data is on its way
+	closing      sync.WaitGroup // sessions that say goodbye
+}
+
+// result is what an attempt found out about one recipient.
+type result struct {
+	tried   bool
+	reply   queue.Reply
+	verdict retry.Verdict
+}
+
+func newTry(j *queue.Job, now time.Time) *try {
+	return &try{job: j, began: now, results: make([]result, len(j.Recipients))}
+}
+
+// due reports whether there is something to send: a recipient is pending, and the message has not expired.
+func (t *try) due() bool {
+	return len(t.open()) > 0 && t.job.Message.Expires.After(t.began)
+}
+
+// attempted reports whether anything was found out.
+func (t *try) attempted() bool {
+	return slices.ContainsFunc(t.results, func(r result) bool { return r.tried })
+}
+
+// open returns the indexes of the recipients that another host, or the next transaction, may do better for.
+func (t *try) open() (open []int) {
+	for i, r := range t.results {
+		if t.job.Recipients[i].State == queue.Pending && (!r.tried || r.verdict.Outcome == retry.Later || r.verdict.NextHost) {
+			open = append(open, i)
+		}
+	}
+	return open
+}
+
+// uncertain reports whether some recipient's outcome can't be known.
+func (t *try) uncertain() bool {
+	return slices.ContainsFunc(t.results, func(r result) bool { return r.verdict.Outcome == retry.Uncertain })
+}
+
+// settle notes what happened to the recipients at indexes.
+func (t *try) settle(indexes []int, reply queue.Reply, v retry.Verdict) {
+	for _, i := range indexes {
+		t.results[i] = result{tried: true, reply: reply, verdict: v}
+	}
+}
+
+// dialogue routes, dials and sends until every recipient has an answer that another host would not better. When Run is to
+// end, a dialogue that hasn't begun to transfer data stops at once, and its recipients count as not tried.
+func (r *run) dialogue(t *try) {
+	ctx, cancel := context.WithTimeout(r.hard, attemptLimit)
+	defer cancel()
+	defer context.AfterFunc(r.soft, func() {
+		if !t.transferring.Load() {
+			cancel()
+		}
+	})()
+	err := guard(func() error { return r.routeAndSend(ctx, t) })
+	if err == nil {
+		return
+	}
+	if !errors.As(err, new(*mx.Error)) {
+		r.observe(Trouble{Time: time.Now(), Key: t.job.Key, Err: err})
+	}
+	if r.soft.Err() == nil {
+		reply, verdict := routeFailed(t.job, err)
+		t.settle(t.open(), reply, verdict)
+	}
+}
+
+func (r *run) routeAndSend(ctx context.Context, t *try) error {
+	route, err := r.config.Router.Route(ctx, t.job.Domain)
+	if err != nil {
+		return err
+	}
+	r.events <- schedule.Routed{Domain: t.job.Domain, Site: route.Site}
+	for _, host := range preferLast(route.Hosts, t.job) {
+		for _, addr := range host.Addrs {
+			if len(t.open()) == 0 || t.dials >= maxDials || t.hosts >= maxHosts || t.uncertain() || ctx.Err() != nil {
+				return nil
+			}
+			if r.visit(ctx, t, host, addr) {
+				break // its other addresses lead to the same server
+			}
+		}
+	}
+	return nil
+}
+
+// visit dials one address of a host and sends to whom it can. It reports whether there was a session.
+func (r *run) visit(ctx context.Context, t *try, host mx.Host, addr netip.Addr) bool {
+	t.dials++
+	session, err := r.dial(ctx, t.job, host, addr)
+	if err != nil {
+		if !r.cutShort(ctx) {
+			reply, verdict := hostFailed(host, err)
+			t.settle(t.open(), reply, verdict)
+		}
+		return false
+	}
+	defer t.closing.Go(func() { session.Close() }) // a server that is slow to say goodbye must not delay the commit
+	t.hosts++
+	t.tls = tlsVersion(session)
+	for open := t.open(); len(open) > 0; {
+		err := r.transact(ctx, t, session, host, open)
+		open = t.later(open)
+		if err != nil || !session.Reusable() {
+			break
+		}
+	}
+	return true
+}
+
+// later returns which of the recipients at indexes asked for the next transaction, none if all did: then that wouldn't help.
+func (t *try) later(indexes []int) (later []int) {
+	for _, i := range indexes {
+		if t.results[i].verdict.Outcome == retry.Later {
+			later = append(later, i)
+		}
+	}
+	if len(later) == len(indexes) {
+		return nil
+	}
+	return later
+}
+
+// dial opens a session. A host whose TLS fails, where nobody demands any, gets the message in plaintext, but not at the
+// first attempt: by the second, most of what was wrong by accident is over.
+func (r *run) dial(ctx context.Context, j *queue.Job, host mx.Host, addr netip.Addr) (*smtpclient.Session, error) {
+	address := netip.AddrPortFrom(addr, host.Port).String()
+	options := r.sessionOptions(host, j.Message.TLS)
+	session, err := smtpclient.Dial(ctx, address, options)
+	if e := new(smtpclient.Error); errors.As(err, &e) && e.Phase == smtpclient.PhaseSTARTTLS &&
+		options.TLS == smtpclient.Opportunistic && options.Auth == nil && j.Tries > 0 {
+		options.TLS = smtpclient.NoTLS
+		return smtpclient.Dial(ctx, address, options)
+	}
+	return session, err
+}
+
+// transact sends the message to the recipients at indexes. The error says that the session is of no further use.
+func (r *run) transact(ctx context.Context, t *try, session *smtpclient.Session, host mx.Host, indexes []int) error {
+	body, err := r.queue.Open(ctx, t.job.Key.ID)
+	if err != nil {
+		r.observe(Trouble{Time: time.Now(), Key: t.job.Key, Err: err})
+		t.settle(indexes, queue.Reply{Phase: "body", Text: "the stored message can't be read"}, retry.Verdict{Outcome: retry.Temporary})
+		return err
+	}
+	defer body.Close()
+	results, err := session.Send(ctx, envelope(t.job, indexes), &transfer{Reader: body, run: r, try: t})
+	accepted := 0
+	for k, i := range indexes {
+		res := results[k]
+		if res.Err != nil && res.Err.Code == 0 && !res.Err.Uncertain && r.cutShort(ctx) {
+			continue // nobody answered: we hung up
+		}
+		reply, verdict := classify(host, session, res, accepted)
+		t.settle([]int{i}, reply, verdict)
+		if res.Err == nil || res.Phase == smtpclient.PhaseData || res.Phase == smtpclient.PhaseBody {
+			accepted++
+		}
+	}
+	return err
+}
+
+// cutShort reports whether a dialogue ended because Run does.
+func (r *run) cutShort(ctx context.Context) bool { return r.soft.Err() != nil && ctx.Err() != nil }
+
+// transfer is a message's data on its way out. Its first octet is the point from which the dialogue may go on when Run ends.
+type transfer struct {
+	io.Reader
+	run *run
+	try *try
+}
+
+func (t *transfer) Read(p []byte) (int, error) {
+	if !t.try.transferring.Load() {
+		t.try.transferring.Store(true)
+		if err := t.run.soft.Err(); err != nil {
+			return 0, err
+		}
+	}
+	return t.Reader.Read(p)
+}

@@ -103,12 +103,12 @@ func (r *run) reschedule(j *queue.Job, t *try, now time.Time) {
 		return
 	}
 	if !j.Message.Expires.After(now) {
-		giveUp(j, "the message expired before it could be delivered")
+		giveUp(j, "The message expired before it could be delivered.")
 		return
 	}
 	due := r.nextDue(j, t, now)
 	if due.IsZero() {
-		giveUp(j, fmt.Sprintf("given up after %d attempts", j.Tries))
+		giveUp(j, fmt.Sprintf("It was given up after %d attempts.", j.Tries))
 		return
 	}
 	j.Due = due

@@ -95,7 +95,6 @@ func (r *run) compose(rep *report, j *queue.Job, told []int, now time.Time) erro
 	id := reportID(j, told)
 	d := &dsn.Report{
 		ReportingMTA:       r.config.Hostname,
-		From:               "MAILER-DAEMON@" + r.config.Hostname,
 		To:                 to.String(),
 		Date:               now,
 		MessageID:          fmt.Sprintf("<%s@%s>", id, r.config.Hostname),
@@ -108,14 +107,13 @@ func (r *run) compose(rep *report, j *queue.Job, told []int, now time.Time) erro
 	if err := r.attach(d, j); err != nil && j.Message.Expires.After(now) {
 		return err
 	}
-	var buf bytes.Buffer
-	if _, err := d.WriteTo(&buf); err != nil {
+	if rep.body, err = dsn.Compose(d); err != nil {
 		return err
 	}
-	rep.body = buf.Bytes()
+	head, _, _ := bytes.Cut(rep.body, []byte("\r\n\r\n"))
 	rep.message = &queue.Message{
 		ID: id, Tenant: j.Message.Tenant, Digest: sha256.Sum256(rep.body), Enqueued: now, Expires: now.Add(r.config.Lifetime),
-		UTF8: d.UTF8(), EightBit: !isASCII(string(rep.body)),
+		UTF8: !isASCII(string(head)), EightBit: !isASCII(string(rep.body)),
 	}
 	rep.job = queue.Job{Key: queue.Key{ID: id}, Domain: to.Domain, Due: now, Recipients: []queue.Recipient{{Address: to.String()}}}
 	return nil
@@ -141,15 +139,13 @@ func reported(j *queue.Job, i int) dsn.Recipient {
 		RemoteMTA: rcpt.Reply.Host,
 		Reason:    rcpt.Reason,
 	}
-	if rcpt.Reply.Code != 0 && rcpt.Reply.Host != "" {
-		d.Code, d.Enhanced, d.Text = rcpt.Reply.Code, rcpt.Reply.Enhanced, rcpt.Reply.Text
+	if rcpt.Reply.Host != "" {
+		d.Diagnostic = dsn.Diagnostic{Code: rcpt.Reply.Code, Enhanced: rcpt.Reply.Enhanced, Text: rcpt.Reply.Text}
 	} else if d.Reason == "" {
-		d.Reason = rcpt.Reply.Text
-	} else if rcpt.Reply.Text != "" {
-		d.Reason += "; last: " + rcpt.Reply.Text
+		d.Reason = rcpt.Reply.Text // our own words: no host was asked
 	}
 	if rcpt.Uncertain {
-		d.Reason = strings.TrimPrefix(d.Reason+"; it may have been delivered all the same: a connection was lost before the answer", "; ")
+		d.Reason = strings.TrimSpace(d.Reason + " It may have arrived all the same: a connection was lost before the answer came.")
 	}
 	if n := len(j.Attempts); n > 0 {
 		d.LastAttempt = j.Attempts[n-1].Time

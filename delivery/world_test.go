@@ -39,7 +39,6 @@ type world struct {
 type host struct {
 	*smtptest.Server
 	mx.Host
-	listener *memListener
 
 	mu         sync.Mutex // guards what follows
 	open, most int        // connections, as the client sees them
@@ -67,11 +66,7 @@ func (w *world) host(name string, reply func(smtptest.Command) string, domains .
 func (w *world) serve(s *smtptest.Server, domains ...string) *host {
 	w.t.Helper()
 	addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(len(w.hosts) + 1)})
-	h := &host{Server: s, Host: mx.Host{Name: s.Name, Addrs: []netip.Addr{addr}, Port: 25}, listener: newMemListener(addr.String() + ":25")}
-	s.Listener = h.listener
-	if err := h.Start(); err != nil {
-		w.t.Fatal(err)
-	}
+	h := &host{Server: s, Host: mx.Host{Name: s.Name, Addrs: []netip.Addr{addr}, Port: 25}}
 	w.t.Cleanup(h.Close)
 	w.hosts[addr.String()+":25"] = h
 	for _, d := range domains {
@@ -105,7 +100,7 @@ func (w *world) dial(ctx context.Context, network, address string) (net.Conn, er
 	if h == nil {
 		return nil, errors.New("connection refused")
 	}
-	conn, err := h.listener.dial(ctx)
+	conn, err := h.Server.Dial(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -248,49 +243,4 @@ func (h *host) wantTaken(t *testing.T, n int) []smtptest.Message {
 		t.Fatalf("%s has taken %d messages, want %d", h.Host.Name, len(m), n)
 	}
 	return m
-}
-
-// memListener listens in memory. Its connections are net.Pipes, which a synctest bubble understands.
-type memListener struct {
-	addr   memAddr
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-type memAddr string
-
-func (a memAddr) Network() string { return "tcp" }
-func (a memAddr) String() string  { return string(a) }
-
-func newMemListener(addr string) *memListener {
-	return &memListener{addr: memAddr(addr), conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (l *memListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *memListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *memListener) Addr() net.Addr { return l.addr }
-
-func (l *memListener) dial(ctx context.Context) (net.Conn, error) {
-	client, server := net.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.closed:
-		return nil, errors.New("connection refused")
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }

@@ -72,7 +72,7 @@ func parse(s string) (a Address, err error) {
 	if strings.HasPrefix(domain, "[") {
 		domain, err = parseLiteral(domain)
 	} else {
-		domain, err = ParseDomain(domain)
+		domain, err = parseDomain(domain)
 	}
 	if err != nil {
 		return a, err
@@ -146,8 +146,8 @@ func isDotString(s string) bool {
 	return true
 }
 
-// ParseDomain returns the A-label form, in lower case, of a domain.
-func ParseDomain(s string) (string, error) {
+// parseDomain returns the A-label form, in lower case, of a domain.
+func parseDomain(s string) (string, error) {
 	if !isASCII(s) {
 		a, err := idna.Lookup.ToASCII(s)
 		if err != nil {
@@ -158,7 +158,7 @@ func ParseDomain(s string) (string, error) {
 	if len(s) > maxDomain {
 		return "", fmt.Errorf("domain has more than %d octets", maxDomain)
 	}
-	s = lower(s)
+	s = strings.ToLower(s)
 	last := ""
 	for last = range strings.SplitSeq(s, ".") {
 		if err := checkLabel(last); err != nil {
@@ -222,15 +222,4 @@ func isASCII(s string) bool {
 		}
 	}
 	return true
-}
-
-// lower is strings.ToLower for ASCII, which alone it leaves no other letter to become one of ASCII.
-func lower(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c >= 'A' && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-	return string(b)
 }

@@ -1,0 +1,228 @@
+package dsn
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+func TestRoundTrip(t *testing.T) {
+	for name, r := range golden() {
+		if name == "hostile" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			b, err := Compose(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := Parse(bytes.NewReader(b))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := *r
+			want.From = "MAILER-DAEMON@mx.example.org"
+			for i := range want.Recipients {
+				want.Recipients[i].Reason = ""
+				want.Recipients[i].Status = want.Recipients[i].statusOr()
+			}
+			if want.Original != nil {
+				want.OriginalHeader, want.Original = []byte(header), nil
+			}
+			if inUTC(got); !reflect.DeepEqual(got, &want) {
+				t.Errorf("got  %+v\nwant %+v", got, &want)
+			}
+		})
+	}
+}
+
+// inUTC lets reports be compared whatever names their time zones have.
+func inUTC(r *Report) {
+	for _, t := range []*time.Time{&r.Date, &r.ArrivalDate} {
+		*t = t.UTC()
+	}
+	for i := range r.Recipients {
+		p := &r.Recipients[i]
+		p.LastAttempt, p.WillRetryUntil = p.LastAttempt.UTC(), p.WillRetryUntil.UTC()
+	}
+}
+
+func TestHostileTextAddsNothing(t *testing.T) {
+	b, err := Compose(golden()["hostile"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Parse(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Recipients) != 2 || r.Recipients[0].Final != "nobody@example.com" || r.Recipients[0].Action != Failed {
+		t.Errorf("recipients %+v", r.Recipients)
+	}
+	if n := bytes.Count(b, []byte("\r\nX: ")); n != 1 { // the one in the returned header
+		t.Errorf("%d fields were added", n-1)
+	}
+	if len(b) > 20_000 {
+		t.Errorf("%d octets", len(b))
+	}
+}
+
+func TestParseReceived(t *testing.T) {
+	cet := time.Date(2026, 3, 4, 5, 7, 7, 0, time.UTC)
+	tests := map[string]*Report{
+		"postfix": {
+			From: "MAILER-DAEMON@mail.example.net", To: "bob@example.org", Date: cet.Add(time.Second),
+			MessageID: "<20260304050708.4F1B2C3D4E@mail.example.net>", ReportingMTA: "mail.example.net",
+			OriginalEnvelopeID: "QQ314159", OriginalMessageID: "<lunch@example.org>", ArrivalDate: cet,
+			Recipients: []Recipient{
+				{Original: "rfc822;Nobody@example.com", Final: "nobody@example.com", Action: Failed, Status: "5.1.1", RemoteMTA: "mx.example.com",
+					Diagnostic: Diagnostic{550, "5.1.1", "<nobody@example.com>: Recipient address rejected: User unknown in virtual mailbox table"}},
+				{Final: "ann@gone.example", Action: Failed, Status: "5.4.4",
+					Diagnostic: Diagnostic{Text: "Host or domain name not found. Name service error for name=gone.example type=AAAA: Host not found"}},
+			},
+			OriginalHeader: []byte("Return-Path: <bob@example.org>\r\nFrom: Bob <bob@example.org>\r\nMessage-ID: <lunch@example.org>\r\nSubject: Lunch\r\n"),
+		},
+		"exim": {
+			From: "Mailer-Daemon@mail.example.net", To: "bob@example.org", Date: cet.Add(time.Second),
+			MessageID: "<E1abcDE-0001Ab-Cd@mail.example.net>", ReportingMTA: "mail.example.net", OriginalMessageID: "<lunch@example.org>",
+			Recipients: []Recipient{{Final: "nobody@example.com", Action: Failed, Status: "5.0.0", RemoteMTA: "mx.example.com",
+				Diagnostic: Diagnostic{Code: 550, Text: "No such user"}}},
+			OriginalHeader: []byte("Received: from bob by mail.example.net with local (Exim)\r\n\tid 1abcDE-0001Aa-Bc\r\n" +
+				"Message-Id: <lunch@example.org>\r\nFrom: Bob <bob@example.org>\r\n"),
+		},
+		"odd": {
+			From: "postmaster@example.net", To: "bob@example.org", ReportingMTA: "mx.example.net",
+			Recipients: []Recipient{{Final: "ann@example.com", Action: Failed, Status: "5.2.2", Diagnostic: Diagnostic{552, "5.2.2", "full"}}},
+		},
+		"xtext": {
+			From: "postmaster@example.net", To: "bob@example.org", ReportingMTA: "mx.example.net",
+			Recipients: []Recipient{{Final: "jürgen  @example.com", Action: Failed, Status: "5.1.1"}},
+		},
+	}
+	for name, want := range tests {
+		t.Run(name, func(t *testing.T) {
+			b, err := os.ReadFile(filepath.Join("testdata", "received", name+".eml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, in := range [][]byte{b, bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))} {
+				got, err := Parse(bytes.NewReader(in))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if inUTC(got); !reflect.DeepEqual(got, want) {
+					t.Errorf("got  %+v\nwant %+v", got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	const top = "Content-Type: multipart/report; boundary=b\r\n\r\n"
+	tests := map[string]string{
+		"nothing":         "",
+		"no header":       "Hi",
+		"other content":   "Content-Type: text/plain\r\n\r\nHi\r\n",
+		"no boundary":     "Content-Type: multipart/report\r\n\r\nHi\r\n",
+		"no parts":        top,
+		"no status":       top + "--b\r\nContent-Type: text/plain\r\n\r\nHi\r\n--b--\r\n",
+		"no recipients":   top + "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; a\r\n--b--\r\n",
+		"endless header":  strings.Repeat("A: b\r\n", 100_000),
+		"many parts":      top + strings.Repeat("--b\r\n\r\n\r\n", 100_000),
+		"broken encoding": top + "--b\r\nContent-Type: message/delivery-status\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!!\r\n--b--\r\n",
+	}
+	for name, in := range tests {
+		if r, err := Parse(strings.NewReader(in)); !errors.Is(err, ErrNotReport) {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+}
+
+func TestParseIsBounded(t *testing.T) {
+	const top = "Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; a\r\n"
+	in := top + strings.Repeat("\r\nFinal-Recipient: rfc822; a@b\r\n", MaxRecipients+10) + "\r\n--b--\r\n"
+	r, err := Parse(strings.NewReader(in))
+	if err != nil || len(r.Recipients) != MaxRecipients {
+		t.Errorf("%d recipients, %v", len(r.Recipients), err)
+	}
+	in = top + "\r\nFinal-Recipient: rfc822; " + strings.Repeat("a", 4096-25) + "Action: delayed\r\nAction: failed\r\n" +
+		"Diagnostic-Code: smtp; 550" + strings.Repeat(" word\r\n", 100_000) + "\r\n--b--\r\n"
+	r, err = Parse(strings.NewReader(in))
+	if err != nil || len(r.Recipients) != 1 || len(r.Recipients[0].Final) != MaxText || r.Recipients[0].Action != Failed ||
+		len(r.Recipients[0].Diagnostic.Text) > MaxText {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestParseReturnsReadErrors(t *testing.T) {
+	b, err := Compose(golden()["full"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	for _, n := range []int{0, 100, 700, 1200} {
+		_, err := Parse(io.MultiReader(bytes.NewReader(b[:n]), iotest.ErrReader(broken)))
+		if !errors.Is(err, broken) || errors.Is(err, ErrNotReport) {
+			t.Errorf("broken after %d octets: %v", n, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"composed", "received"} {
+		files, err := filepath.Glob(filepath.Join("testdata", pattern, "*.eml"))
+		if err != nil || len(files) == 0 {
+			f.Fatal("no seeds", err)
+		}
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
+		}
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		r, err := Parse(bytes.NewReader(in))
+		if err != nil {
+			if !errors.Is(err, ErrNotReport) {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		again := recompose(t, r)
+		if again == nil {
+			return
+		}
+		if len(again.Recipients) != len(r.Recipients) {
+			t.Errorf("%d recipients became %d: %+v, %+v", len(r.Recipients), len(again.Recipients), r, again)
+		}
+		third := recompose(t, again)
+		if third == nil || !reflect.DeepEqual(third.Recipients, again.Recipients) || !bytes.Equal(third.OriginalHeader, again.OriginalHeader) {
+			t.Errorf("recomposed: %+v\nand again: %+v", again, third)
+		}
+	})
+}
+
+// recompose composes r and parses the result; nil if r lacks what Compose needs.
+func recompose(t *testing.T, r *Report) *Report {
+	b, err := Compose(r)
+	if err != nil {
+		return nil
+	}
+	checkForm(t, b)
+	again, err := Parse(bytes.NewReader(b))
+	if err != nil {
+		t.Fatalf("composed, it doesn't parse: %v\n%s", err, b)
+	}
+	inUTC(again)
+	return again
+}

@@ -75,6 +75,7 @@ func golden() map[string]*Report {
 	hostile := report(evil, Recipient{Final: strings.Repeat("y", 5000) + "\n@example.com", Action: Failed, Status: "5.1.1\r\nX: y"})
 	hostile.ReportingMTA = "mx.example.org\r\nX: y"
 	hostile.OriginalEnvelopeID = "a\r\n\r\nb"
+	hostile.MessageID = "<a@b>\r\nX: y"
 	hostile.OriginalMessageID = "<a@b>\r\nX: y"
 	hostile.To = "bob@example.org>\r\nBcc: <eve@example.com"
 	hostile.OriginalHeader = []byte("Subject: " + strings.Repeat("y", 3000) + "\nX: a\rb\x00\n\r\n--boundary\r\n")

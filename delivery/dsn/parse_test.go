@@ -153,7 +153,7 @@ func TestParseIsBounded(t *testing.T) {
 	if err != nil || len(r.Recipients) != MaxRecipients {
 		t.Errorf("%d recipients, %v", len(r.Recipients), err)
 	}
-	in = top + "\r\nFinal-Recipient: rfc822; " + strings.Repeat("a", 1<<20) + "\r\nAction: failed\r\n" +
+	in = top + "\r\nFinal-Recipient: rfc822; " + strings.Repeat("a", 4096-25) + "Action: delayed\r\nAction: failed\r\n" +
 		"Diagnostic-Code: smtp; 550" + strings.Repeat(" word\r\n", 100_000) + "\r\n--b--\r\n"
 	r, err = Parse(strings.NewReader(in))
 	if err != nil || len(r.Recipients) != 1 || len(r.Recipients[0].Final) != MaxText || r.Recipients[0].Action != Failed ||

@@ -135,6 +135,19 @@ func (r *run) is(err, want error, format string, args ...any) {
 // equal ends the case if got is not want.
 func equal[T comparable](r *run, got, want T, format string, args ...any) {
 	if got != want {
-		r.fatalf("%s:\n got %v\nwant %v", fmt.Sprintf(format, args...), got, want)
+		g, w := difference(fmt.Sprint(got), fmt.Sprint(want))
+		r.fatalf("%s:\n got %s\nwant %s", fmt.Sprintf(format, args...), g, w)
 	}
+}
+
+// difference leaves out the lines that a and b have in common at their beginning and end.
+func difference(a, b string) (string, string) {
+	as, bs := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for len(as) > 1 && len(bs) > 1 && as[0] == bs[0] {
+		as, bs = as[1:], bs[1:]
+	}
+	for len(as) > 1 && len(bs) > 1 && as[len(as)-1] == bs[len(bs)-1] {
+		as, bs = as[:len(as)-1], bs[:len(bs)-1]
+	}
+	return strings.Join(as, "\n"), strings.Join(bs, "\n")
 }

@@ -189,7 +189,12 @@ func describe(j *queue.Job) string {
 	}
 	c.Message.Labels = append([]string{}, c.Message.Labels...)
 	c.Attempts = append([]queue.Attempt{}, c.Attempts...)
-	b, err := json.MarshalIndent(c, "", " ")
+	fields := struct {
+		*queue.Job
+		Digest string
+	}{c, fmt.Sprintf("%x", c.Message.Digest)}
+	c.Message.Digest = [32]byte{}
+	b, err := json.MarshalIndent(fields, "", " ")
 	if err != nil {
 		return err.Error()
 	}

@@ -72,5 +72,6 @@ func (h hooks) of(t *testing.T) (b bound) {
 func cases() []testCase {
 	return slices.Concat(
 		enqueueCases(), entryCases(), claimCases(), takeCases(), expiredCases(), nextCases(), commitCases(), moreCases(), bodyCases(),
+		jobsCases(), endedCases(), contextCases(), reopenCases(), bulkCases(), notesCases(),
 	)
 }

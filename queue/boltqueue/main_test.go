@@ -27,13 +27,15 @@ const (
 
 func TestMain(m *testing.M) {
 	var err error
-	switch os.Getenv(roleVariable) {
+	switch path := os.Getenv(pathVariable); os.Getenv(roleVariable) {
 	case "":
 		os.Exit(m.Run())
 	case "holder":
-		err = hold(os.Getenv(pathVariable))
+		err = hold(path)
 	case "sender":
-		err = send(os.Getenv(pathVariable), os.Getenv(firstMessage))
+		err = send(path, os.Getenv(firstMessage))
+	case "doubter":
+		err = doubt(path)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -160,6 +162,32 @@ func send(path, first string) error {
 		}
 	}()
 	return <-failed
+}
+
+// doubt enqueues until it can't be known what has become of a message, and says of each what it was told.
+func doubt(path string) error {
+	q, err := Open(path, Options{})
+	if err != nil {
+		return err
+	}
+	for n := range 40 {
+		e := numbered(n)
+		_, err := q.Enqueue(context.Background(), e)
+		switch {
+		case err == nil:
+			fmt.Println("queued", e.Message.ID)
+		case !errors.Is(err, queue.ErrInDoubt):
+			fmt.Println("failed", e.Message.ID)
+		default:
+			fmt.Println("doubt", e.Message.ID)
+			if _, err := q.Enqueue(context.Background(), numbered(n+1)); err == nil || errors.Is(err, queue.ErrInDoubt) {
+				return fmt.Errorf("after a doubt the queue goes on: %w", err)
+			}
+			fmt.Println("failed", numbered(n+1).Message.ID)
+			return q.Close()
+		}
+	}
+	return q.Close()
 }
 
 // Whatever was acknowledged before a kill is there after it.

@@ -341,6 +341,25 @@ func TestPanics(t *testing.T) {
 	})
 }
 
+// A router without an answer is trouble like any other: the message waits for its next attempt.
+func TestEmptyRoutes(t *testing.T) {
+	for name, route := range map[string]*mx.Route{"no route": nil, "no hosts": {}, "no addresses": {Hosts: []mx.Host{{Name: "mx.a.example"}}}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.config.Router = mx.RouterFunc(func(context.Context, string) (*mx.Route, error) { return route, nil })
+				w.config.Retry = retry.Schedule{time.Minute}
+				w.start()
+				id := w.enqueue("ann@a.example")
+				w.settle(10*time.Minute - time.Second)
+				if j := w.jobs(id)[0]; j.Tries != 10 || j.Recipients[0].State != queue.Pending {
+					t.Errorf("%d attempts in 10 minutes, %v", j.Tries, j.Recipients[0].State)
+				}
+			})
+		})
+	}
+}
+
 // Many restarts, servers with a random temper: every recipient ends by its expiry, and none is told twice.
 func TestEveryRecipientEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

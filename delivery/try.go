@@ -91,16 +91,17 @@ func (r *run) dialogue(t *try) {
 		}
 	})()
 	err := guard(func() error { return r.routeAndSend(ctx, t) })
-	if err == nil {
+	if err == nil && !t.attempted() {
+		err = errors.New("the route has no host with an address")
+	}
+	if err == nil || r.soft.Err() != nil {
 		return
 	}
 	if !errors.As(err, new(*mx.Error)) {
 		r.observe(Trouble{Time: time.Now(), Key: t.job.Key, Err: err})
 	}
-	if r.soft.Err() == nil {
-		reply, verdict := routeFailed(t.job, err)
-		t.settle(t.open(), reply, verdict)
-	}
+	reply, verdict := routeFailed(t.job, err)
+	t.settle(t.open(), reply, verdict)
 }
 
 func (r *run) routeAndSend(ctx context.Context, t *try) error {

@@ -35,10 +35,10 @@ func (r *run) conclude(t *try) error {
 	if err := r.commit(ctx, j, func() []*queue.Entry { stored = report.entries(); return stored }); err != nil {
 		return err
 	}
+	r.tell(j, t, report, now) // before the report sets out, so that an observer hears of things in their order
 	for _, e := range stored {
 		r.noteEntry(e)
 	}
-	r.tell(j, t, report, now)
 	return nil
 }
 

@@ -37,8 +37,8 @@ func (s *Sender) Enqueue(ctx context.Context, m Message) (Receipt, error) {
 		return Receipt{}, enqueueError(err)
 	}
 	if added {
-		s.noteEntry(e)
 		s.observe(Queued{Time: time.Now(), Message: e.Message, To: recipients(e)})
+		s.noteEntry(e)
 	}
 	return Receipt{ID: e.Message.ID, Duplicate: !added}, nil
 }

@@ -264,6 +264,32 @@ func TestExpiryIsReportedWhenItComes(t *testing.T) {
 	})
 }
 
+// Five days of attempts at exactly the times that the schedule says.
+func TestSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.host("mx.a.example", nil, "a.example").Close()
+		w.config.Retry = retry.Schedule{time.Minute, 5 * time.Minute, 6 * time.Hour}
+		w.start()
+		began := time.Now()
+		id := w.enqueue("ann@a.example")
+		w.settle(6 * 24 * time.Hour)
+		at := time.Duration(0)
+		for i, a := range observed[delivery.Attempted](w) {
+			if a.Message.ID != id {
+				continue // the report, whose domain doesn't exist
+			}
+			if got := a.Time.Sub(began); got != at {
+				t.Fatalf("attempt %d is made after %v, want %v", i+1, got, at)
+			}
+			at += []time.Duration{time.Minute, 5 * time.Minute, 6 * time.Hour}[min(i, 2)]
+		}
+		if at < 5*24*time.Hour || at > 5*24*time.Hour+6*time.Hour {
+			t.Errorf("the attempts end before %v", at)
+		}
+	})
+}
+
 func TestExpiryHoldsForHeldAndScheduled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

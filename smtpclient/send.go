@@ -77,7 +77,6 @@ func (t *transaction) do(ctx context.Context, body io.Reader) *Error {
 	if err != nil {
 		t.s.fail(ctx, err)
 	}
-	t.s.sent++
 	return err
 }
 
@@ -199,14 +198,14 @@ func (t *transaction) sync() *Error {
 // stale marks the loss of a session that was idle before.
 func (t *transaction) stale(e *Error) *Error {
 	lost := e.Code != 0 || e.Phase == PhaseReset || !errors.Is(e.Err, os.ErrDeadlineExceeded)
-	e.Stale = t.s.sent > 0 && !t.begun && lost
+	e.Stale = t.s.used && !t.begun && lost
 	return e
 }
 
 // goesAway reports whether r is the server's farewell: 421, or what some say instead to a session that was idle.
 func (t *transaction) goesAway(phase Phase, r Reply) bool {
 	return r.Code == 421 ||
-		r.Code == 451 && r.Enhanced == smtp.EnhancedCode{4, 4, 2} && phase == PhaseMail && t.s.sent > 0
+		r.Code == 451 && r.Enhanced == smtp.EnhancedCode{4, 4, 2} && phase == PhaseMail && t.s.used
 }
 
 func (s *Session) timeout(phase Phase) time.Duration {
@@ -237,6 +236,7 @@ func (t *transaction) answer(c command, r Reply) *Error {
 		t.s.reset = false
 	case PhaseMail:
 		t.begun = true
+		t.s.used = true
 		t.s.reset = ok
 		t.refused = !ok
 	case PhaseRcpt:
@@ -287,7 +287,10 @@ func (t *transaction) nothing() *Error {
 func (t *transaction) data(body io.Reader) *Error {
 	t.s.wire.out.timeout = t.s.o.Timeouts.Body
 	dots := &dotWriter{w: t.s.wire.w}
-	read, written := copyBody(dots, body)
+	if t.s.buf == nil {
+		t.s.buf = make([]byte, writeSize)
+	}
+	read, written := copyBody(dots, body, t.s.buf)
 	if read != nil {
 		return t.s.failure(PhaseBody, read)
 	}
@@ -339,11 +342,10 @@ func (t *transaction) cutOff(written error) *Error {
 }
 
 // copyBody copies until the end or the first error, and says on which side that was.
-func copyBody(w io.Writer, r io.Reader) (read, written error) {
+func copyBody(w io.Writer, r io.Reader, buf []byte) (read, written error) {
 	if r == nil {
 		return nil, nil
 	}
-	buf := make([]byte, writeSize)
 	for empty := 0; empty < 100; {
 		n, err := r.Read(buf)
 		if _, werr := w.Write(buf[:n]); werr != nil {

@@ -1,8 +1,6 @@
 package smtpclient
 
-import (
-	"io"
-)
+import "io"
 
 // nothing ends the data of a transaction that has no recipients, as RFC 2920, section 3.1 has it.
 func (t *transaction) nothing() *Error {

@@ -12,8 +12,8 @@ const (
 
 // Command is what a Reply function is asked about.
 type Command struct {
-	// Verb is the command's first word in upper case; "CONNECT" before the greeting, "." after the final dot, "AUTH" also
-	// for what is sent in the course of it.
+	// Verb is the command's first word in upper case; "CONNECT" before the greeting, "." after the final dot; "AUTH"
+	// once the name and the password were sent.
 	Verb string
 	// Arg is the rest of the line, as it is.
 	Arg string

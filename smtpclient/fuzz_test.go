@@ -171,7 +171,7 @@ func stuff(t *testing.T, body interface{ Read([]byte) (int, error) }) []byte {
 	var out bytes.Buffer
 	w := bufio.NewWriter(&out)
 	d := &dotWriter{w: w}
-	if read, written := copyBody(d, body); read != nil || written != nil {
+	if read, written := copyBody(d, body, make([]byte, 7)); read != nil || written != nil {
 		t.Fatal(read, written)
 	}
 	if err := d.end(); err != nil {

@@ -2,6 +2,7 @@ package smtpclient
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/emersion/go-smtp"
 )
@@ -13,7 +14,7 @@ const (
 	PhaseConnect  Phase = "connect"
 	PhaseGreeting Phase = "greeting"
 	PhaseEHLO     Phase = "ehlo"
-	PhaseSTARTTLS Phase = "starttls"
+	PhaseSTARTTLS Phase = "starttls" // also the handshake, even if it is the first thing
 	PhaseAuth     Phase = "auth"
 	PhaseMail     Phase = "mail"
 	PhaseRcpt     Phase = "rcpt"
@@ -30,12 +31,13 @@ type Reply struct {
 	Text     string            // without codes; printable UTF-8; lines separated by '\n'; bounded
 }
 
-// String is the code, the enhanced code if there is one, and the text, as a server's last line has them.
+// String is the code, the enhanced code if there is one, and the text, in one line.
 func (r Reply) String() string {
+	text := strings.ReplaceAll(r.Text, "\n", " ")
 	if r.Enhanced == (smtp.EnhancedCode{}) {
-		return fmt.Sprintf("%d %s", r.Code, r.Text)
+		return fmt.Sprintf("%d %s", r.Code, text)
 	}
-	return fmt.Sprintf("%d %d.%d.%d %s", r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], r.Text)
+	return fmt.Sprintf("%d %d.%d.%d %s", r.Code, r.Enhanced[0], r.Enhanced[1], r.Enhanced[2], text)
 }
 
 // Error is what went wrong in a dialogue: a server's refusal, or, with Code 0, an I/O or protocol error in Err.
@@ -69,8 +71,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // Envelope is what a transaction says before the data.
 type Envelope struct {
 	From string // reverse-path; "" is the null sender
-	// Mail has the parameters of MAIL FROM. Size is declared if the server offers SIZE; Body, UTF8 and the DSN
-	// parameters are sent if the server offers them.
+	// Mail has the parameters of MAIL FROM. Size, Body, Auth and the DSN parameters are sent if the server offers to
+	// understand them. UTF8 and RequireTLS are demands: where the server doesn't offer them nothing is sent. SMTPUTF8 is
+	// also said where an address needs it.
 	Mail smtp.MailOptions
 	To   []Recipient
 }
@@ -78,7 +81,8 @@ type Envelope struct {
 // Recipient is one RCPT TO.
 type Recipient struct {
 	Address string // forward-path
-	Rcpt    smtp.RcptOptions
+	// Rcpt has the parameters of RCPT TO, of which Notify and the original recipient are sent if the server offers DSN.
+	Rcpt smtp.RcptOptions
 }
 
 // Result is what became of one recipient in a transaction.

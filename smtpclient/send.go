@@ -77,7 +77,6 @@ func (t *transaction) do(ctx context.Context, body io.Reader) *Error {
 	if err != nil {
 		t.s.fail(ctx, err)
 	}
-	t.s.sent++
 	return err
 }
 
@@ -87,32 +86,8 @@ func (t *transaction) run(body io.Reader) *Error {
 	if t.allSettled() {
 		return nil
 	}
-	if t.s.reset {
-		if err := t.send(command{phase: PhaseReset}, "RSET"); err != nil {
-			return err
-		}
-	}
-	if err := t.send(command{phase: PhaseMail}, commands.mail); err != nil {
+	if err := t.announce(commands); err != nil {
 		return err
-	}
-	for i, line := range commands.rcpt {
-		if line == "" {
-			continue
-		}
-		if t.refused {
-			break
-		}
-		if err := t.send(command{phase: PhaseRcpt, rcpt: i}, line); err != nil {
-			return err
-		}
-	}
-	if len(t.pending) > 0 || len(t.accepted) > 0 && !t.refused {
-		if err := t.send(command{phase: PhaseData}, "DATA"); err != nil {
-			return err
-		}
-		if err := t.sync(); err != nil {
-			return err
-		}
 	}
 	switch {
 	case !t.open:
@@ -123,6 +98,36 @@ func (t *transaction) run(body io.Reader) *Error {
 		return t.s.failure(PhaseData, protocolError("354 to a transaction that was refused"))
 	}
 	return t.data(body)
+}
+
+// announce sends all that comes before the data, as far as it makes sense.
+func (t *transaction) announce(c commands) *Error {
+	if t.s.reset {
+		if err := t.send(command{phase: PhaseReset}, "RSET"); err != nil {
+			return err
+		}
+	}
+	if err := t.send(command{phase: PhaseMail}, c.mail); err != nil {
+		return err
+	}
+	for i, line := range c.rcpt {
+		if line == "" {
+			continue
+		}
+		if t.refused {
+			break
+		}
+		if err := t.send(command{phase: PhaseRcpt, rcpt: i}, line); err != nil {
+			return err
+		}
+	}
+	if len(t.pending) == 0 && (t.refused || len(t.accepted) == 0) {
+		return nil
+	}
+	if err := t.send(command{phase: PhaseData}, "DATA"); err != nil {
+		return err
+	}
+	return t.sync()
 }
 
 // commands are the lines of an envelope; those of recipients that are settled are empty.
@@ -199,14 +204,14 @@ func (t *transaction) sync() *Error {
 // stale marks the loss of a session that was idle before.
 func (t *transaction) stale(e *Error) *Error {
 	lost := e.Code != 0 || e.Phase == PhaseReset || !errors.Is(e.Err, os.ErrDeadlineExceeded)
-	e.Stale = t.s.sent > 0 && !t.begun && lost
+	e.Stale = t.s.used && !t.begun && lost
 	return e
 }
 
 // goesAway reports whether r is the server's farewell: 421, or what some say instead to a session that was idle.
 func (t *transaction) goesAway(phase Phase, r Reply) bool {
 	return r.Code == 421 ||
-		r.Code == 451 && r.Enhanced == smtp.EnhancedCode{4, 4, 2} && phase == PhaseMail && t.s.sent > 0
+		r.Code == 451 && r.Enhanced == smtp.EnhancedCode{4, 4, 2} && phase == PhaseMail && t.s.used
 }
 
 func (s *Session) timeout(phase Phase) time.Duration {
@@ -237,6 +242,7 @@ func (t *transaction) answer(c command, r Reply) *Error {
 		t.s.reset = false
 	case PhaseMail:
 		t.begun = true
+		t.s.used = true
 		t.s.reset = ok
 		t.refused = !ok
 	case PhaseRcpt:
@@ -273,93 +279,6 @@ func (t *transaction) refuse(err *Error, rcpt ...int) {
 	if err.Code >= 500 && err.Code <= 509 || err.Code == 555 {
 		t.s.dirty = true
 	}
-}
-
-// nothing ends the data of a transaction that has no recipients, as RFC 2920, section 3.1 has it.
-func (t *transaction) nothing() *Error {
-	if _, err := t.s.ask(".", t.s.o.Timeouts.Reset); err != nil {
-		return t.s.failure(PhaseBody, err)
-	}
-	return nil
-}
-
-// data sends the body and reads what became of it.
-func (t *transaction) data(body io.Reader) *Error {
-	t.s.wire.out.timeout = t.s.o.Timeouts.Body
-	dots := &dotWriter{w: t.s.wire.w}
-	read, written := copyBody(dots, body)
-	if read != nil {
-		return t.s.failure(PhaseBody, read)
-	}
-	if written == nil {
-		written = dots.end()
-	}
-	if written == nil {
-		written = t.s.wire.w.Flush()
-	}
-	if written != nil {
-		return t.cutOff(written)
-	}
-	a, err := t.s.wire.readReply(t.s.o.Timeouts.Dot)
-	if err != nil {
-		e := t.s.failure(PhaseBody, err)
-		e.Uncertain = true
-		return e
-	}
-	return t.finish(a.reply())
-}
-
-// finish takes the answer to the final dot.
-func (t *transaction) finish(r Reply) *Error {
-	t.s.reset = false
-	if r.class() == 2 {
-		for _, i := range t.accepted {
-			t.results[i] = Result{Reply: r, Phase: PhaseBody}
-		}
-		return nil
-	}
-	e := t.s.refusal(PhaseBody, r)
-	e.Uncertain = e.Code == 0 // an answer, but who knows to what
-	if e.Uncertain || t.goesAway(PhaseBody, r) {
-		return e
-	}
-	t.refuse(e)
-	return nil
-}
-
-// cutOff is for a body that couldn't be written to its end. The server may have said why, and then that counts; it can't
-// have taken half a message.
-func (t *transaction) cutOff(written error) *Error {
-	e := t.s.failure(PhaseBody, written)
-	a, err := t.s.wire.readReply(lastWords)
-	if err == nil && a.code/100 >= 4 {
-		t.settle(t.s.refusal(PhaseBody, a.reply()))
-	}
-	return e
-}
-
-// copyBody copies until the end or the first error, and says on which side that was.
-func copyBody(w io.Writer, r io.Reader) (read, written error) {
-	if r == nil {
-		return nil, nil
-	}
-	buf := make([]byte, writeSize)
-	for empty := 0; empty < 100; {
-		n, err := r.Read(buf)
-		if _, werr := w.Write(buf[:n]); werr != nil {
-			return nil, werr
-		}
-		if err == io.EOF {
-			return nil, nil
-		}
-		if err != nil {
-			return err, nil
-		}
-		if empty++; n > 0 {
-			empty = 0
-		}
-	}
-	return io.ErrNoProgress, nil
 }
 
 func (t *transaction) decide(i int, err *Error) {

@@ -181,14 +181,44 @@ func TestFlights(t *testing.T) {
 	}
 }
 
+// However many recipients there are, no more is sent before answers are read than fits into any buffer on the way.
+func TestPipelineBound(t *testing.T) {
+	srv := start(t, &smtptest.Server{})
+	var conn *countingConn
+	s := dial(t, srv, &smtpclient.Options{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		inner, err := new(net.Dialer).DialContext(ctx, network, address)
+		conn = &countingConn{Conn: inner}
+		return conn, err
+	}})
+	e := envelope()
+	for range 1000 {
+		e.To = append(e.To, smtpclient.Recipient{Address: strings.Repeat("x", 200) + "@example.org"})
+	}
+	if _, err := s.Send(t.Context(), e, strings.NewReader(hello)); err != nil {
+		t.Fatal(err)
+	}
+	if conn.ahead > 16<<10 {
+		t.Errorf("%d octets sent ahead", conn.ahead)
+	}
+}
+
 type countingConn struct {
 	net.Conn
-	writes int
+	writes  int
+	unheard int // octets written since the last read
+	ahead   int // the most there were
 }
 
 func (c *countingConn) Write(p []byte) (int, error) {
 	c.writes++
+	c.unheard += len(p)
+	c.ahead = max(c.ahead, c.unheard)
 	return c.Conn.Write(p)
+}
+
+func (c *countingConn) Read(p []byte) (int, error) {
+	c.unheard = 0
+	return c.Conn.Read(p)
 }
 
 // What can't be sent is refused here, as narrowly as possible, and the session stays good.
@@ -350,15 +380,25 @@ func TestSessionOver(t *testing.T) {
 
 // Close takes no longer than Timeouts.Quit, whatever the server does, with TLS or without.
 func TestCloseBound(t *testing.T) {
-	for _, end := range []string{"C: QUIT\nstall", "sleep 1h"} {
+	const greet = "S: 220 hi\nC: *\nS: 250-hi\nS: 250 "
+	config, _, err := smtptest.NewTLSConfig("mx.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		greet + "SIZE\nC: QUIT\nstall",
+		greet + "SIZE\nsleep 1h",
+		// The end of TLS is one more thing to write, to somebody who doesn't read any more.
+		greet + "STARTTLS\nC: STARTTLS\nS: 220 go\ntls\nC: *\nS: 250 hi\nC: QUIT\nsleep 3s\nS: 221 bye\nsleep 1h",
+	} {
 		synctest.Test(t, func(t *testing.T) {
-			script, err := smtptest.ParseScript("close", "S: 220 hi\nC: *\nS: 250 hi\n"+end)
+			script, err := smtptest.ParseScript("close", text)
 			if err != nil {
 				t.Fatal(err)
 			}
 			client, server := net.Pipe()
 			played := make(chan error, 1)
-			go func() { played <- script.Play(server, nil) }()
+			go func() { played <- script.Play(server, config) }()
 			s, err := smtpclient.Dial(t.Context(), "192.0.2.1:25", &smtpclient.Options{
 				Dial: func(context.Context, string, string) (net.Conn, error) { return client, nil },
 			})
@@ -366,6 +406,7 @@ func TestCloseBound(t *testing.T) {
 				t.Fatal(err)
 			}
 			begin := time.Now() // the bubble's
+			s.Close()
 			s.Close()
 			if took := time.Since(begin); took > 5*time.Second {
 				t.Errorf("took %v", took)

@@ -19,7 +19,8 @@ type Session struct {
 	tls     *tls.ConnectionState
 	certErr error // why the certificate doesn't prove the server's name
 
-	sent   int    // transactions begun
+	buf    []byte // for bodies
+	used   bool   // a transaction was begun
 	reset  bool   // the last transaction was left open: RSET comes before the next
 	dirty  bool   // the server has behaved in a way that makes another transaction unwise
 	broken *Error // why nothing more can be said

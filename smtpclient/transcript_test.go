@@ -184,7 +184,7 @@ func outcome(r smtpclient.Result) string {
 	if r.Err == nil {
 		return "delivered " + r.Reply.String()
 	}
-	text := string(r.Phase) + " " + strings.ReplaceAll(r.Err.Reply.String(), "\n", " ")
+	text := string(r.Phase) + " " + r.Err.Reply.String()
 	if r.Err.Code == 0 {
 		text = fmt.Sprintf("%s %v", r.Phase, r.Err.Err)
 	}

@@ -4,54 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
 )
-
-// Answers of a Reply function that are none. They may follow a reply: "550 go away" + Close.
-const (
-	// Close closes the connection.
-	Close = "\x00close"
-	// Stall says nothing more, until the client goes away or the server is closed.
-	Stall = "\x00stall"
-)
-
-// Command is what a Reply function is asked about.
-type Command struct {
-	// Verb is the command's first word in upper case; "CONNECT" before the greeting, "." after the final dot, "AUTH" also
-	// for what is sent in the course of it.
-	Verb string
-	// Arg is the rest of the line, as it is.
-	Arg string
-	// Address is that of MAIL and RCPT, without brackets.
-	Address string
-	// Conn is the number of the connection, from 1.
-	Conn int
-	// Message is the transaction so far: Data is set when Verb is ".". It is not to be changed.
-	Message *Message
-}
-
-// Message is what a client has sent.
-type Message struct {
-	Conn   int                  // the number of the connection, from 1
-	Helo   string               // the name that the client said last
-	TLS    *tls.ConnectionState // nil for plaintext
-	User   string               // who has logged in
-	From   string               // reverse-path, without brackets
-	Params string               // of MAIL, such as "SIZE=120 BODY=8BITMIME"
-	To     []Recipient          // those that were accepted
-	Data   []byte               // the content, as it was before dots were doubled
-}
-
-// Recipient is an accepted RCPT.
-type Recipient struct {
-	Address string
-	Params  string // such as "NOTIFY=NEVER"
-}
 
 // conversation is one connection.
 type conversation struct {
@@ -336,56 +294,4 @@ func readData(r *bufio.Reader) ([]byte, error) {
 		}
 		start = len(data)
 	}
-}
-
-// auth speaks PLAIN and LOGIN.
-func (v *conversation) auth(c Command) bool {
-	mechanism, initial, _ := strings.Cut(c.Arg, " ")
-	var user, password string
-	switch strings.ToUpper(mechanism) {
-	case "PLAIN":
-		text, ok := initial, true
-		if initial == "" {
-			if text, ok = v.challenge(""); !ok {
-				return false
-			}
-		}
-		fields := strings.Split(decode(text), "\x00")
-		if len(fields) == 3 {
-			user, password = fields[1], fields[2]
-		}
-	case "LOGIN":
-		name, ok := v.challenge("Username:")
-		if !ok {
-			return false
-		}
-		secret, ok := v.challenge("Password:")
-		if !ok {
-			return false
-		}
-		user, password = decode(name), decode(secret)
-	}
-	own := "535 5.7.8 no"
-	if want, ok := v.s.Users[user]; ok && want == password {
-		own = "235 2.7.0 welcome"
-	}
-	class, ok := v.reply(c, own)
-	if class == '2' {
-		v.m.User = user
-	}
-	return ok
-}
-
-func (v *conversation) challenge(prompt string) (answer string, ok bool) {
-	v.w.WriteString("334 " + base64.StdEncoding.EncodeToString([]byte(prompt)) + "\r\n")
-	answer, err := v.readLine()
-	return answer, err == nil
-}
-
-func decode(s string) string {
-	b, err := base64.StdEncoding.DecodeString(s)
-	if err != nil {
-		return ""
-	}
-	return string(b)
 }

@@ -1,0 +1,44 @@
+package smtptest
+
+import "crypto/tls"
+
+// Answers of a Reply function that are none. They may follow a reply: "550 go away" + Close.
+const (
+	// Close closes the connection.
+	Close = "\x00close"
+	// Stall says nothing more, until the client goes away or the server is closed.
+	Stall = "\x00stall"
+)
+
+// Command is what a Reply function is asked about.
+type Command struct {
+	// Verb is the command's first word in upper case; "CONNECT" before the greeting, "." after the final dot; "AUTH"
+	// once the name and the password were sent.
+	Verb string
+	// Arg is the rest of the line, as it is.
+	Arg string
+	// Address is that of MAIL and RCPT, without brackets.
+	Address string
+	// Conn is the number of the connection, from 1.
+	Conn int
+	// Message is the transaction so far: Data is set when Verb is ".". It is not to be changed.
+	Message *Message
+}
+
+// Message is what a client has sent.
+type Message struct {
+	Conn   int                  // the number of the connection, from 1
+	Helo   string               // the name that the client said last
+	TLS    *tls.ConnectionState // nil for plaintext
+	User   string               // who has logged in
+	From   string               // reverse-path, without brackets
+	Params string               // of MAIL, such as "SIZE=120 BODY=8BITMIME"
+	To     []Recipient          // those that were accepted
+	Data   []byte               // the content, as it was before dots were doubled
+}
+
+// Recipient is an accepted RCPT.
+type Recipient struct {
+	Address string
+	Params  string // such as "NOTIFY=NEVER"
+}

@@ -166,12 +166,17 @@ func (r *run) dial(ctx context.Context, j *queue.Job, host mx.Host, addr netip.A
 	address := netip.AddrPortFrom(addr, host.Port).String()
 	options := r.sessionOptions(host, j.Message.TLS)
 	session, err := smtpclient.Dial(ctx, address, options)
-	if e := new(smtpclient.Error); errors.As(err, &e) && e.Phase == smtpclient.PhaseSTARTTLS &&
-		options.TLS == smtpclient.Opportunistic && options.Auth == nil && j.Tries > 0 {
+	if j.Tries > 0 && handshakeFailed(err) && options.TLS == smtpclient.Opportunistic && !options.Implicit && options.Auth == nil {
 		options.TLS = smtpclient.NoTLS
 		return smtpclient.Dial(ctx, address, options)
 	}
 	return session, err
+}
+
+// handshakeFailed reports whether the host offered TLS and it came to nothing, without anybody meddling.
+func handshakeFailed(err error) bool {
+	e := new(smtpclient.Error)
+	return errors.As(err, &e) && e.Phase == smtpclient.PhaseSTARTTLS && !errors.Is(err, smtpclient.ErrInjected)
 }
 
 // transact sends the message to the recipients at indexes. The error says that the session is of no further use.

@@ -22,7 +22,7 @@ func TestFolder(t *testing.T) {
 		queuetest.Reopen(func(t *testing.T, q queue.Queue) queue.Queue { return open(t, q.(*Folder).dir) }),
 		queuetest.Cut(func(t *testing.T, q queue.Queue, id queue.ID) queue.Queue {
 			f := q.(*Folder)
-			if err := os.Truncate(filepath.Join(f.dir, "bodies", f.messages[id].Body), 1000); err != nil {
+			if err := os.Truncate(filepath.Join(f.dir, "bodies", string(id)), 1000); err != nil {
 				t.Fatal(err)
 			}
 			return q

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -19,33 +16,28 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Folder is a queue in a folder, for one process at a time. It shows all that a backend has to do, in the simplest way: jobs
-// are in memory too, and Claim looks at each of them. How to do without that is shown by memqueue.
+// Folder is a queue in a folder, for one process at a time: messages/ID is the record of a message with its jobs, bodies/ID
+// its body. Jobs are in memory too, and Claim looks at each of them; memqueue shows how to do without that.
 //
-// messages/ID is the record of a message with its jobs, as JSON; bodies/ has the bodies. A record is replaced by writing a
-// new one beside it, syncing that, and renaming it: after a crash there is the old one or the new one. This one rename is
-// every change, and what the record needs is durable before it; what a crash leaves over, OpenFolder removes.
-//
-// A commit that also enqueues a bounce would be two records, and a crash between two renames would lose the bounce. So the
-// record of the committed job carries the bounce's first record, in More: one rename stores both. The bounce gets a file
-// of its own at its first commit, and that file is newer than the copy in More.
+// A record is replaced by writing a new one beside it, syncing that, and renaming it: a crash leaves the old one or the new
+// one. One rename is every change. So that a commit and the bounce it enqueues are one rename as well, the record of the
+// committed job carries the bounce's first record, in More; the file that the bounce gets at its own first commit is newer.
 //
 // Leases are in memory: a crash ends them, and the next process finds all unfinished jobs waiting.
 type Folder struct {
 	dir      string
-	mu       sync.Mutex // guards what follows; not held while the body of a message is written or read
+	mu       sync.Mutex // guards what follows; not held while a caller's Body is read, nor while a stored one is
 	messages map[queue.ID]*record
 	mark     queue.Mark
 	token    queue.Token
 }
 
-// record is what is stored of a message. When its jobs are all finished it has neither Head nor Body.
+// record is what is stored of a message.
 type record struct {
 	Message queue.Message
 	Jobs    []*job
-	Head    []byte    // what Entry.Head returned
-	Body    string    // the file in bodies/ with what comes after Head
 	More    []*record // of the messages that commits of this one have enqueued
+	body    []byte    // until it is stored
 }
 
 type job struct {
@@ -53,90 +45,92 @@ type job struct {
 	Spent queue.Token // by the latest commit
 }
 
-// OpenFolder opens the queue in dir. Nothing here keeps a second process out, or tells a damaged record from a good one: a
-// backend for more than an example takes a lock, and stores a version and a checksum with each record.
+// OpenFolder opens the queue in dir. A backend for more than an example also takes a lock, returning queue.ErrLocked, and
+// stores a version and a checksum with each record.
 func OpenFolder(dir string) (*Folder, error) {
 	// Tokens begin at a random number, so that no other opening of the folder has given out the same.
-	q := &Folder{dir: dir, messages: make(map[queue.ID]*record), token: queue.Token(rand.Uint64()>>1 | 1)}
-	named := map[string]bool{}
-	err := q.each("messages", func(path string) error {
+	q := &Folder{dir: dir, messages: map[queue.ID]*record{}, token: queue.Token(rand.Uint64()>>1 | 1)}
+	err := each(filepath.Join(dir, "messages"), func(path string, id queue.ID) error {
+		if !id.Valid() {
+			return os.Remove(path) // a record that was being written
+		}
 		b, err := os.ReadFile(path)
-		m := new(record)
-		if filepath.Base(path)[0] == '.' { // no ID: a record that was being written
-			return os.Remove(path)
-		} else if err = cmp.Or(err, json.Unmarshal(b, m)); err != nil {
+		m := &record{}
+		if err = cmp.Or(err, json.Unmarshal(b, m)); err != nil {
 			return fmt.Errorf("folder: %w: %s: %w", queue.ErrDamaged, path, err)
 		}
 		for _, n := range m.More {
-			q.messages[n.Message.ID] = cmp.Or(q.messages[n.Message.ID], n) // a file of its own is newer
+			q.messages[n.Message.ID] = cmp.Or(q.messages[n.Message.ID], n)
 		}
-		q.messages[m.Message.ID] = m
+		q.messages[id] = m
 		return nil
 	})
 	for _, m := range q.messages {
-		named[m.Body] = true
 		for _, j := range m.Jobs {
 			j.Token, j.Leased = 0, time.Time{}
 			q.mark = max(q.mark, j.Mark())
 		}
 	}
-	return q, cmp.Or(err, q.each("bodies", func(path string) error {
-		if err != nil || named[filepath.Base(path)] {
+	return q, cmp.Or(err, each(filepath.Join(dir, "bodies"), func(path string, id queue.ID) error {
+		if err != nil || q.messages[id].unfinished() {
 			return nil
 		}
 		return os.Remove(path)
 	}))
 }
 
-// each makes a folder, if there is none, and calls f with the path of each file there.
-func (q *Folder) each(name string, f func(path string) error) error {
-	dir := filepath.Join(q.dir, name)
+// each makes dir, if there is none, and calls f for each of its files.
+func each(dir string, f func(path string, id queue.ID) error) error {
 	err := os.MkdirAll(dir, 0o700)
 	files, _ := os.ReadDir(dir)
 	for _, file := range files {
-		err = cmp.Or(err, f(filepath.Join(dir, file.Name())))
+		err = cmp.Or(err, f(filepath.Join(dir, file.Name()), queue.ID(file.Name())))
 	}
 	return err
 }
 
-// create writes a file for content, and returns its path and size when it is durable.
-func create(dir string, content io.Reader) (path string, size int64, err error) {
-	f, err := os.CreateTemp(dir, ".*")
-	if err != nil {
-		return "", 0, err
-	}
-	size, err = io.Copy(f, content)
-	if err = cmp.Or(err, f.Sync(), f.Close(), syncDir(dir)); err != nil {
-		os.Remove(f.Name())
-	}
-	return f.Name(), size, err
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// replace makes content that of the file at path, durably and in one step. No ID begins with a dot, as the new file does.
+func replace(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".*")
 	if err != nil {
 		return err
 	}
-	return cmp.Or(d.Sync(), d.Close())
-}
-
-// save makes m the stored record of its message.
-func (q *Folder) save(m *record) error {
-	b, err := json.Marshal(m)
+	_, err = f.Write(content)
+	if err = cmp.Or(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
 	if err != nil {
-		return err
+		return cmp.Or(err, os.Remove(f.Name()))
 	}
-	dir := filepath.Join(q.dir, "messages")
-	path, _, err := create(dir, bytes.NewReader(b))
+	d, err := os.Open(filepath.Dir(path))
+	if err == nil {
+		err = cmp.Or(d.Sync(), d.Close())
+	}
 	if err != nil {
-		return err
-	}
-	if err := os.Rename(path, filepath.Join(dir, string(m.Message.ID))); err != nil {
-		return cmp.Or(err, os.Remove(path))
-	}
-	if err := syncDir(dir); err != nil {
 		return fmt.Errorf("%w: %w", queue.ErrInDoubt, err) // renamed, but perhaps not for long
 	}
+	return nil
+}
+
+func (m *record) unfinished() bool {
+	return m != nil && slices.ContainsFunc(m.Jobs, func(j *job) bool { return j.Finished.IsZero() })
+}
+
+// find returns the job with this key, nil if there is none.
+func (q *Folder) find(k queue.Key) (*record, *job) {
+	m := q.messages[k.ID]
+	if m == nil || k.N < 0 || k.N >= len(m.Jobs) {
+		return nil, nil
+	}
+	return m, m.Jobs[k.N]
+}
+
+// lock begins a method that looks at the records. Only if it returns nil is the queue locked.
+func (q *Folder) lock(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("folder: %w", ctx.Err())
+	}
+	q.mu.Lock()
 	return nil
 }
 
@@ -144,151 +138,141 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// write makes a record of e, with a file that no stored record names yet.
-func (q *Folder) write(ctx context.Context, e *queue.Entry) (*record, error) {
+// read makes a record of e, in memory. Large messages ask for a backend that writes the body to a file meanwhile.
+func read(ctx context.Context, e *queue.Entry) (m *record, err error) {
 	if err := cmp.Or(ctx.Err(), e.Check()); err != nil {
 		return nil, err
 	}
-	path, size, err := create(filepath.Join(q.dir, "bodies"), readerFunc(func(p []byte) (int, error) {
-		if ctx.Err() != nil || e.Body == nil {
-			return 0, cmp.Or(ctx.Err(), io.EOF)
-		}
-		return e.Body.Read(p)
-	}))
-	if err != nil {
-		return nil, err
+	var head, body []byte
+	if e.Body != nil {
+		body, err = io.ReadAll(readerFunc(func(p []byte) (int, error) {
+			if ctx.Err() != nil {
+				return 0, ctx.Err()
+			}
+			return e.Body.Read(p)
+		}))
 	}
-	m := &record{Body: filepath.Base(path)}
-	if e.Head != nil {
-		if m.Head, err = e.Head(); err != nil {
-			return nil, cmp.Or(err, os.Remove(path))
-		}
+	if err == nil && e.Head != nil {
+		head, err = e.Head()
 	}
-	m.Message = e.Message // after Head, which may complete it
-	m.Message.Size = size + int64(len(m.Head))
-	m.Message.Labels = slices.Clone(m.Message.Labels)
+	m = &record{Message: e.Message, body: append(append([]byte{}, head...), body...)}
+	m.Message.Labels, m.Message.Size = slices.Clone(m.Message.Labels), int64(len(m.body))
 	for _, j := range e.Jobs {
 		n := &job{Job: *j.Clone()}
 		n.Message, n.Token, n.Leased, n.Lapses = m.Message, 0, time.Time{}, 0
+		m.Jobs = append(m.Jobs, n)
 		for i := range n.Recipients {
 			n.Recipients[i].Mark = 0
 		}
-		m.Jobs = append(m.Jobs, n)
 	}
-	return m, nil
+	return m, err
 }
 
 // Enqueue implements queue.Queue.
 func (q *Folder) Enqueue(ctx context.Context, e *queue.Entry) (added bool, err error) {
-	err = q.change(ctx, []*queue.Entry{e}, func(more []*record, conflict error) (*record, error) {
-		if added = len(more) > 0; !added {
-			return nil, conflict
-		}
-		return more[0], nil
-	})
-	return added && err == nil, err
+	return q.change(ctx, nil, e)
 }
 
 // Commit implements queue.Queue.
 func (q *Folder) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) error {
-	if err := j.Check(); err != nil {
-		return fmt.Errorf("folder: %w", err)
-	}
-	return q.change(ctx, more, func(more []*record, conflict error) (*record, error) {
-		m := q.messages[j.Key.ID]
-		if m == nil || j.Key.N < 0 || j.Key.N >= len(m.Jobs) || j.Token == 0 {
-			return nil, fmt.Errorf("folder: %w: %s", queue.ErrLeaseLost, j.Key)
-		}
-		switch old := m.Jobs[j.Key.N]; j.Token {
-		case old.Spent:
-			return nil, nil
-		case old.Token:
-			n := &job{Job: *j.Clone(), Spent: j.Token}
-			n.Message, n.Domain, n.Token, n.Leased = old.Message, old.Domain, 0, time.Time{}
-			for i := range min(len(n.Recipients), len(old.Recipients)) {
-				n.Recipients[i].Mark = old.Recipients[i].Mark
-			}
-			c := *m
-			c.Jobs, c.More = slices.Clone(m.Jobs), slices.Concat(m.More, more)
-			c.Jobs[j.Key.N] = n
-			return &c, conflict
-		}
-		return nil, fmt.Errorf("folder: %w: %s", queue.ErrLeaseLost, j.Key)
-	})
+	_, err := q.change(ctx, j, more...)
+	return err
 }
 
-// change is how anything stored changes: with the bodies of es written, apply returns the one record to save, nil for none.
-func (q *Folder) change(ctx context.Context, es []*queue.Entry, apply func(more []*record, conflict error) (*record, error)) (err error) {
-	var spare []string // files in bodies/ that no record will name
-	defer func() {
-		for _, name := range spare {
-			os.Remove(filepath.Join(q.dir, "bodies", name))
-		}
-	}()
+// change is how all that is stored changes: with a commit of j, or without, and with the messages of es.
+func (q *Folder) change(ctx context.Context, j *queue.Job, es ...*queue.Entry) (changed bool, err error) {
+	if j != nil {
+		err = j.Check()
+	}
 	list := make([]*record, len(es))
-	for i, e := range es {
-		if list[i], err = q.write(ctx, e); err != nil {
-			return fmt.Errorf("folder: %w", err)
-		}
-		spare = append(spare, list[i].Body)
+	for i := 0; i < len(es) && err == nil; i++ {
+		list[i], err = read(ctx, es[i])
+	}
+	if err != nil {
+		return false, fmt.Errorf("folder: %w", err)
 	}
 	if err := q.lock(ctx); err != nil {
-		return err
+		return false, err
 	}
 	defer q.mu.Unlock()
-	var conflict error
-	more := map[queue.ID]*record{}
+	var records []*record // that are new; the first is the one to save
+	if j != nil {
+		m, old := q.find(j.Key)
+		if old == nil || j.Token == 0 || j.Token != old.Token && j.Token != old.Spent {
+			return false, fmt.Errorf("folder: %w: %s", queue.ErrLeaseLost, j.Key)
+		}
+		if j.Token == old.Spent {
+			return false, nil
+		}
+		records = append(records, m.committed(j, old))
+	}
 	for _, m := range list {
-		if old := cmp.Or(q.messages[m.Message.ID], more[m.Message.ID]); old == nil {
-			more[m.Message.ID] = m
-		} else if old.Message.Digest != m.Message.Digest {
-			conflict = fmt.Errorf("folder: %w: %s", queue.ErrConflict, m.Message.ID)
-		}
-	}
-	saved, err := apply(slices.Collect(maps.Values(more)), conflict)
-	if saved == nil || err != nil {
-		return err
-	}
-	if old := q.messages[saved.Message.ID]; old != nil {
-		spare = append(spare, old.Body)
-	}
-	more[saved.Message.ID] = saved
-	for _, m := range more {
-		q.settle(m)
-	}
-	if err := q.save(saved); err != nil {
-		if errors.Is(err, queue.ErrInDoubt) {
-			spare = nil
-		}
-		return fmt.Errorf("folder: %w", err)
-	}
-	maps.Copy(q.messages, more)
-	spare = slices.DeleteFunc(spare, func(name string) bool {
-		for _, m := range more {
-			if m.Body == name {
-				return true
+		old := q.messages[m.Message.ID]
+		for _, n := range records {
+			if n.Message.ID == m.Message.ID {
+				old = n
 			}
 		}
-		return false
-	})
-	return nil
+		if old == nil {
+			records = append(records, m)
+		} else if old.Message.Digest != m.Message.Digest {
+			return false, fmt.Errorf("folder: %w: %s", queue.ErrConflict, m.Message.ID)
+		}
+	}
+	if len(records) == 0 {
+		return false, nil
+	}
+	return true, q.store(records)
 }
 
-// settle gives marks to what has ended in m, and lets go of the body if all has.
-func (q *Folder) settle(m *record) {
-	unfinished := false
-	for _, j := range m.Jobs {
-		for i := range j.Recipients {
-			if r := &j.Recipients[i]; r.State.Final() && r.Mark == 0 {
-				q.mark++
-				r.Mark = q.mark
+// committed is a record of m with j, as the caller gave it, in the place of old.
+func (m *record) committed(j *queue.Job, old *job) *record {
+	n := &job{Job: *j.Clone(), Spent: j.Token}
+	n.Message, n.Domain, n.Token, n.Leased = old.Message, old.Domain, 0, time.Time{}
+	for i := range min(len(n.Recipients), len(old.Recipients)) {
+		n.Recipients[i].Mark = old.Recipients[i].Mark
+	}
+	c := *m
+	c.Jobs = slices.Clone(m.Jobs)
+	c.Jobs[j.Key.N] = n
+	return &c
+}
+
+// store makes records the latest ones of their messages, by saving the first of them with the others in it.
+func (q *Folder) store(records []*record) error {
+	body := func(m *record) string { return filepath.Join(q.dir, "bodies", string(m.Message.ID)) }
+	for _, m := range records {
+		for _, j := range m.Jobs {
+			for i := range j.Recipients {
+				if r := &j.Recipients[i]; r.State.Final() && r.Mark == 0 {
+					q.mark++
+					r.Mark = q.mark
+				}
 			}
 		}
-		unfinished = unfinished || j.Finished.IsZero()
+		if m.body != nil && m.unfinished() {
+			if err := replace(body(m), m.body); err != nil {
+				return fmt.Errorf("folder: %v", err) // known to have failed, whatever err is: no record names the body
+			}
+		}
 	}
-	if !unfinished {
-		m.Head, m.Body = nil, ""
+	saved := records[0]
+	saved.More = slices.Concat(saved.More, records[1:])
+	b, err := json.Marshal(saved)
+	if err == nil {
+		err = replace(filepath.Join(q.dir, "messages", string(saved.Message.ID)), b)
 	}
+	if err != nil {
+		return fmt.Errorf("folder: %w", err)
+	}
+	for _, m := range records {
+		m.body = nil
+		q.messages[m.Message.ID] = m
+	}
+	if !saved.unfinished() {
+		os.Remove(body(saved)) // or OpenFolder does
+	}
+	return nil
 }
 
 // Open implements queue.Queue.
@@ -298,26 +282,16 @@ func (q *Folder) Open(ctx context.Context, id queue.ID) (io.ReadCloser, error) {
 	}
 	defer q.mu.Unlock()
 	m := q.messages[id]
-	if m == nil || m.Body == "" {
+	if !m.unfinished() {
 		return nil, fmt.Errorf("folder: %w: %s", queue.ErrNotFound, id)
 	}
-	f, err := os.Open(filepath.Join(q.dir, "bodies", m.Body))
+	f, err := os.Open(filepath.Join(q.dir, "bodies", string(id)))
 	if err != nil {
 		return nil, fmt.Errorf("folder: %w: %w", queue.ErrDamaged, err)
 	}
-	missing := readerFunc(func([]byte) (int, error) { return 0, fmt.Errorf("folder: %s: %w", f.Name(), io.ErrUnexpectedEOF) })
-	whole := io.LimitReader(io.MultiReader(bytes.NewReader(m.Head), f, missing), m.Message.Size)
+	lost := readerFunc(func([]byte) (int, error) { return 0, fmt.Errorf("folder: %s: %w", id, io.ErrUnexpectedEOF) })
 	return struct {
 		io.Reader
 		io.Closer
-	}{whole, f}, nil
-}
-
-// lock begins a method that looks at the records. Only if it returns nil is the queue locked.
-func (q *Folder) lock(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("folder: %w", err)
-	}
-	q.mu.Lock()
-	return nil
+	}{io.LimitReader(io.MultiReader(f, lost), m.Message.Size), f}, nil
 }

@@ -1,4 +1,5 @@
-// Custombackend is a queue backend of one's own: a folder of files. Its test runs the conformance suite on it.
+// Custombackend is a queue backend of one's own: a folder of files. folder.go stores, select.go finds, and the test runs the
+// conformance suite on both.
 package main
 
 import (

@@ -33,8 +33,8 @@ func (q *Folder) Claim(ctx context.Context, r queue.ClaimRequest) (c queue.Claim
 		return true
 	}
 	for _, k := range r.Keys {
-		if m := q.messages[k.ID]; m != nil && k.N >= 0 && k.N < len(m.Jobs) {
-			lease(m.Jobs[k.N])
+		if _, j := q.find(k); j != nil {
+			lease(j)
 		}
 	}
 	if len(r.Keys) > 0 {
@@ -160,8 +160,13 @@ func (q *Folder) list(ctx context.Context, f queue.Filter) ([]*queue.Job, error)
 // heads lists the job of each lane that is claimable first.
 func (q *Folder) heads() (heads []*job) {
 	seen := map[queue.Lane]bool{}
-	from := func(j *job) int64 { return max(j.Due.UnixMicro(), j.Leased.UnixMicro()) }
-	for _, j := range q.sorted(func(a, b *job) int { return cmp.Or(cmp.Compare(from(a), from(b)), a.Due.Compare(b.Due)) }) {
+	from := func(j *job) time.Time {
+		if j.Leased.After(j.Due) {
+			return j.Leased
+		}
+		return j.Due
+	}
+	for _, j := range q.sorted(func(a, b *job) int { return cmp.Or(from(a).Compare(from(b)), a.Due.Compare(b.Due)) }) {
 		if !j.Held && !seen[j.Lane()] {
 			seen[j.Lane()] = true
 			heads = append(heads, j)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,7 +18,8 @@ import (
 )
 
 // Folder is a queue in a folder, for one process at a time: messages/ID is the record of a message with its jobs, bodies/ID
-// its body. Jobs are in memory too, and Claim looks at each of them; memqueue shows how to do without that.
+// its body. Jobs are in memory too, and Claim looks at each of them, with the queue package's Select; memqueue shows how to
+// do without.
 //
 // A record is replaced by writing a new one beside it, syncing that, and renaming it: a crash leaves the old one or the new
 // one. One rename is every change. So that a commit and the bounce it enqueues are one rename as well, the record of the
@@ -116,15 +118,6 @@ func (m *record) unfinished() bool {
 	return m != nil && slices.ContainsFunc(m.Jobs, func(j *job) bool { return j.Finished.IsZero() })
 }
 
-// find returns the job with this key, nil if there is none.
-func (q *Folder) find(k queue.Key) (*record, *job) {
-	m := q.messages[k.ID]
-	if m == nil || k.N < 0 || k.N >= len(m.Jobs) {
-		return nil, nil
-	}
-	return m, m.Jobs[k.N]
-}
-
 // lock begins a method that looks at the records. Only if it returns nil is the queue locked.
 func (q *Folder) lock(ctx context.Context) error {
 	if ctx.Err() != nil {
@@ -134,36 +127,17 @@ func (q *Folder) lock(ctx context.Context) error {
 	return nil
 }
 
-type readerFunc func(p []byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
 // read makes a record of e, in memory. Large messages ask for a backend that writes the body to a file meanwhile.
-func read(ctx context.Context, e *queue.Entry) (m *record, err error) {
+func read(ctx context.Context, e *queue.Entry) (*record, error) {
 	if err := cmp.Or(ctx.Err(), e.Check()); err != nil {
 		return nil, err
 	}
-	var head, body []byte
-	if e.Body != nil {
-		body, err = io.ReadAll(readerFunc(func(p []byte) (int, error) {
-			if ctx.Err() != nil {
-				return 0, ctx.Err()
-			}
-			return e.Body.Read(p)
-		}))
-	}
-	if err == nil && e.Head != nil {
-		head, err = e.Head()
-	}
-	m = &record{Message: e.Message, body: append(append([]byte{}, head...), body...)}
-	m.Message.Labels, m.Message.Size = slices.Clone(m.Message.Labels), int64(len(m.body))
-	for _, j := range e.Jobs {
-		n := &job{Job: *j.Clone()}
-		n.Message, n.Token, n.Leased, n.Lapses = m.Message, 0, time.Time{}, 0
-		m.Jobs = append(m.Jobs, n)
-		for i := range n.Recipients {
-			n.Recipients[i].Mark = 0
-		}
+	body, err := e.ReadAll(ctx)
+	m := &record{body: body}
+	var jobs []*queue.Job
+	m.Message, jobs = e.Stored(int64(len(body)))
+	for _, j := range jobs {
+		m.Jobs = append(m.Jobs, &job{Job: *j})
 	}
 	return m, err
 }
@@ -197,14 +171,11 @@ func (q *Folder) change(ctx context.Context, j *queue.Job, es ...*queue.Entry) (
 	defer q.mu.Unlock()
 	var records []*record // that are new; the first is the one to save
 	if j != nil {
-		m, old := q.find(j.Key)
-		if old == nil || j.Token == 0 || j.Token != old.Token && j.Token != old.Spent {
-			return false, fmt.Errorf("folder: %w: %s", queue.ErrLeaseLost, j.Key)
+		m, err := q.committed(j)
+		if m == nil || err != nil {
+			return false, err
 		}
-		if j.Token == old.Spent {
-			return false, nil
-		}
-		records = append(records, m.committed(j, old))
+		records = append(records, m)
 	}
 	for _, m := range list {
 		old := q.messages[m.Message.ID]
@@ -219,36 +190,36 @@ func (q *Folder) change(ctx context.Context, j *queue.Job, es ...*queue.Entry) (
 			return false, fmt.Errorf("folder: %w: %s", queue.ErrConflict, m.Message.ID)
 		}
 	}
-	if len(records) == 0 {
-		return false, nil
-	}
-	return true, q.store(records)
+	return len(records) > 0, q.store(records)
 }
 
-// committed is a record of m with j, as the caller gave it, in the place of old.
-func (m *record) committed(j *queue.Job, old *job) *record {
-	n := &job{Job: *j.Clone(), Spent: j.Token}
-	n.Message, n.Domain, n.Token, n.Leased = old.Message, old.Domain, 0, time.Time{}
-	for i := range min(len(n.Recipients), len(old.Recipients)) {
-		n.Recipients[i].Mark = old.Recipients[i].Mark
+// committed is the record of a message with j in its place, nil if this commit has been before.
+func (q *Folder) committed(j *queue.Job) (*record, error) {
+	m := q.messages[j.Key.ID]
+	if m == nil || j.Key.N < 0 || j.Key.N >= len(m.Jobs) || j.Token == 0 {
+		return nil, fmt.Errorf("folder: %w: %s", queue.ErrLeaseLost, j.Key)
+	}
+	old := m.Jobs[j.Key.N]
+	if j.Token == old.Spent {
+		return nil, nil
+	} else if j.Token != old.Token {
+		return nil, fmt.Errorf("folder: %w: %s", queue.ErrLeaseLost, j.Key)
 	}
 	c := *m
 	c.Jobs = slices.Clone(m.Jobs)
-	c.Jobs[j.Key.N] = n
-	return &c
+	c.Jobs[j.Key.N] = &job{Job: *old.Committed(j), Spent: j.Token}
+	return &c, nil
 }
 
 // store makes records the latest ones of their messages, by saving the first of them with the others in it.
 func (q *Folder) store(records []*record) error {
+	if len(records) == 0 {
+		return nil
+	}
 	body := func(m *record) string { return filepath.Join(q.dir, "bodies", string(m.Message.ID)) }
 	for _, m := range records {
 		for _, j := range m.Jobs {
-			for i := range j.Recipients {
-				if r := &j.Recipients[i]; r.State.Final() && r.Mark == 0 {
-					q.mark++
-					r.Mark = q.mark
-				}
-			}
+			j.GiveMarks(func() queue.Mark { q.mark++; return q.mark })
 		}
 		if m.body != nil && m.unfinished() {
 			if err := replace(body(m), m.body); err != nil {
@@ -289,9 +260,74 @@ func (q *Folder) Open(ctx context.Context, id queue.ID) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("folder: %w: %w", queue.ErrDamaged, err)
 	}
-	lost := readerFunc(func([]byte) (int, error) { return 0, fmt.Errorf("folder: %s: %w", id, io.ErrUnexpectedEOF) })
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(io.MultiReader(f, lost), m.Message.Size), f}, nil
+	return &bodyReader{f, m.Message.Size}, nil
+}
+
+// bodyReader reads a file that has so many octets left.
+type bodyReader struct {
+	*os.File
+	left int64
+}
+
+func (r *bodyReader) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := r.File.Read(p[:min(int64(len(p)), r.left)])
+	if r.left -= int64(n); err == io.EOF && r.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// jobs returns all jobs.
+func (q *Folder) jobs() (jobs []*queue.Job) {
+	for _, m := range q.messages {
+		for _, j := range m.Jobs {
+			jobs = append(jobs, &j.Job)
+		}
+	}
+	return jobs
+}
+
+// Claim implements queue.Queue.
+func (q *Folder) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed, error) {
+	if r.Lease <= 0 {
+		return queue.Claimed{}, fmt.Errorf("folder: %w: Lease is %v", queue.ErrInvalid, r.Lease)
+	}
+	if err := q.lock(ctx); err != nil {
+		return queue.Claimed{}, err
+	}
+	defer q.mu.Unlock()
+	c := r.Select(q.jobs())
+	for i, j := range c.Jobs {
+		if j.Token != 0 {
+			j.Lapses++
+		}
+		q.token++
+		j.Token, j.Leased = q.token, r.Now.Add(r.Lease)
+		c.Jobs[i] = j.Clone()
+	}
+	return c, nil
+}
+
+// Jobs implements queue.Queue. The list is a copy, so nothing is locked while the loop runs.
+func (q *Folder) Jobs(ctx context.Context, f queue.Filter) iter.Seq2[*queue.Job, error] {
+	return func(yield func(*queue.Job, error) bool) {
+		if err := q.lock(ctx); err != nil {
+			yield(nil, err)
+			return
+		}
+		list := f.Select(q.jobs())
+		for i, j := range list {
+			list[i] = j.Clone()
+			list[i].Token = 0
+		}
+		q.mu.Unlock()
+		for _, j := range list {
+			if !yield(j, nil) {
+				return
+			}
+		}
+	}
 }

@@ -1,5 +1,5 @@
-// Custombackend is a queue backend of one's own: a folder of files. folder.go stores, select.go finds, and the test runs the
-// conformance suite on both.
+// Custombackend is a queue backend of one's own: a folder of files. All of it is in folder.go, and the test runs the
+// conformance suite on it.
 package main
 
 import (

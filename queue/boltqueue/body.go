@@ -128,10 +128,10 @@ func (q *Queue) prepare(ctx context.Context, e *queue.Entry) (*prepared, error) 
 		q.discard([]*prepared{p}, err)
 		return nil, err
 	}
-	p.Message = e.Message // Head may have completed it
-	p.Message.Labels = slices.Clone(e.Message.Labels)
-	for _, j := range e.Jobs {
-		p.jobs = append(p.jobs, &jobRecord{*j.Clone()})
+	var jobs []*queue.Job
+	p.Message, jobs = e.Stored(p.size)
+	for _, j := range jobs {
+		p.jobs = append(p.jobs, &jobRecord{*j})
 	}
 	return p, nil
 }

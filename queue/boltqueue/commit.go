@@ -100,9 +100,8 @@ func (c *commit) check(t *tx) (old *jobRecord, fresh []*prepared, err error) {
 
 // put stores the job of c in place of old.
 func (c *commit) put(t *tx, old *jobRecord) error {
-	j := &jobRecord{*c.job.Clone()}
-	j.Key, j.Message, j.Domain = old.Key, old.Message, old.Domain
-	keepMarks(old, j)
+	j := &jobRecord{*old.Committed(c.job)}
+	j.Token = c.job.Token
 	if err := t.mark(j); err != nil {
 		return err
 	}
@@ -124,15 +123,4 @@ func (c *commit) put(t *tx, old *jobRecord) error {
 		}
 	}
 	return t.putMessage(m)
-}
-
-// keepMarks gives each final recipient the mark that the queue gave to the one in its place, and no other.
-func keepMarks(old, j *jobRecord) {
-	for i := range j.Recipients {
-		r := &j.Recipients[i]
-		r.Mark = 0
-		if r.State.Final() && i < len(old.Recipients) {
-			r.Mark = old.Recipients[i].Mark
-		}
-	}
 }

@@ -112,10 +112,7 @@ func (p *prepared) known(t *tx) (bool, error) {
 // put stores the message of p with its jobs and its body.
 func (p *prepared) put(t *tx) error {
 	m := &messageRecord{Message: p.Message}
-	m.Size = p.size
 	for _, j := range p.jobs {
-		j.Message, j.Token, j.Lapses = m.Message, 0, 0
-		keepMarks(&jobRecord{}, j)
 		m.count(j)
 		if err := t.mark(j); err != nil {
 			return err
@@ -145,20 +142,14 @@ func (m *messageRecord) count(j *jobRecord) {
 	}
 }
 
-// mark gives the next mark to each recipient that is final and has none.
-func (t *tx) mark(j *jobRecord) error {
-	for i := range j.Recipients {
-		r := &j.Recipients[i]
-		if !r.State.Final() || r.Mark != 0 {
-			continue
-		}
-		n, err := t.marks.NextSequence()
-		if err != nil {
-			return err
-		}
-		r.Mark = queue.Mark(n)
-	}
-	return nil
+// mark gives the next marks to what is final in j.
+func (t *tx) mark(j *jobRecord) (err error) {
+	j.GiveMarks(func() queue.Mark {
+		n, failed := t.marks.NextSequence()
+		err = cmp.Or(err, failed)
+		return queue.Mark(n)
+	})
+	return err
 }
 
 // saw notes a time that a change names, so that retention can go by it.

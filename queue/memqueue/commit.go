@@ -38,7 +38,7 @@ func (q *Queue) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) 
 	if messages, err = q.unknown(messages); err != nil {
 		return err
 	}
-	q.replace(r, j.Clone())
+	q.replace(r, j)
 	for _, m := range messages {
 		q.add(m)
 	}
@@ -73,18 +73,10 @@ func (q *Queue) unknown(messages []*message) ([]*message, error) {
 	return list, nil
 }
 
-// replace puts j, which nobody else has, in the place of r's job.
-func (q *Queue) replace(r *record, j *queue.Job) {
+// replace puts what is committed in the place of r's job.
+func (q *Queue) replace(r *record, committed *queue.Job) {
 	q.unfile(r)
-	for i := range j.Recipients {
-		to := &j.Recipients[i]
-		to.Mark = 0
-		if to.State.Final() && i < len(r.Recipients) {
-			to.Mark = r.Recipients[i].Mark
-		}
-	}
-	j.Message, j.Domain = r.Message, r.Domain
-	j.Token, j.Leased = 0, noTime
+	j := r.Committed(committed)
 	r.spent = r.Token
 	r.Job = *j
 	q.giveMarks(r)

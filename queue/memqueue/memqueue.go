@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"slices"
 	"sync"
 
 	"github.com/postroad/postroad/queue"
@@ -130,47 +129,20 @@ func read(ctx context.Context, e *queue.Entry) (*message, error) {
 	if err := e.Check(); err != nil {
 		return nil, fmt.Errorf("memqueue: %w", err)
 	}
-	var head, body []byte
-	var err error
-	if e.Body != nil {
-		if body, err = io.ReadAll(&reader{ctx, e.Body}); err != nil {
-			return nil, fmt.Errorf("memqueue: reading the body of %s: %w", e.Message.ID, err)
-		}
+	body, err := e.ReadAll(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("memqueue: reading %s: %w", e.Message.ID, err)
 	}
-	if e.Head != nil {
-		if head, err = e.Head(); err != nil {
-			return nil, fmt.Errorf("memqueue: making the head of %s: %w", e.Message.ID, err)
-		}
-	}
-	m := &message{Message: e.Message, body: slices.Concat(head, body)}
-	m.Labels = slices.Clone(m.Labels)
-	m.Size = int64(len(m.body))
-	for _, j := range e.Jobs {
-		r := &record{Job: *j.Clone()}
-		r.Message = m.Message
-		r.Token, r.Leased, r.Lapses = 0, noTime, 0
-		for i := range r.Recipients {
-			r.Recipients[i].Mark = 0
-		}
-		if r.Finished.IsZero() {
+	m := &message{body: body}
+	var jobs []*queue.Job
+	m.Message, jobs = e.Stored(int64(len(body)))
+	for _, j := range jobs {
+		if j.Finished.IsZero() {
 			m.unfinished++
 		}
-		m.jobs = append(m.jobs, r)
+		m.jobs = append(m.jobs, &record{Job: *j})
 	}
 	return m, nil
-}
-
-// reader is a reader that ends with its context.
-type reader struct {
-	ctx context.Context
-	io.Reader
-}
-
-func (r *reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.Reader.Read(p)
 }
 
 func sameDigest(old, m *message) error {
@@ -196,12 +168,7 @@ func (q *Queue) add(m *message) {
 // giveMarks marks the recipients of r that have become final.
 func (q *Queue) giveMarks(r *record) {
 	before := q.mark
-	for i := range r.Recipients {
-		if to := &r.Recipients[i]; to.State.Final() && to.Mark == 0 {
-			q.mark++
-			to.Mark = q.mark
-		}
-	}
+	r.GiveMarks(func() queue.Mark { q.mark++; return q.mark })
 	if q.mark > before {
 		q.ended = append(q.ended, ended{q.mark, r})
 	}

@@ -147,7 +147,8 @@ func tlsVersion(s *smtpclient.Session) string {
 	return ""
 }
 
-// envelope is what is said of a job's message and of its recipients at indexes.
+// envelope is what is said of a job's message and of its recipients at indexes. UTF8 is what the message demands; what an
+// address demands concerns that address alone, and smtpclient sees to it.
 func envelope(j *queue.Job, indexes []int) *smtpclient.Envelope {
 	m := &j.Message
 	e := &smtpclient.Envelope{
@@ -167,12 +168,10 @@ func envelope(j *queue.Job, indexes []int) *smtpclient.Envelope {
 		to := smtpclient.Recipient{Address: r.Address}
 		to.Rcpt.Notify = notify(r.Notify)
 		if kind, address, ok := strings.Cut(r.Original, ";"); ok {
-			to.Rcpt.OriginalRecipientType, to.Rcpt.OriginalRecipient = smtp.DSNAddressType(strings.ToUpper(kind)), address
+			to.Rcpt.OriginalRecipientType, to.Rcpt.OriginalRecipient = smtp.DSNAddressType(kind), address
 		}
-		e.Mail.UTF8 = e.Mail.UTF8 || !isASCII(r.Address)
 		e.To = append(e.To, to)
 	}
-	e.Mail.UTF8 = e.Mail.UTF8 || !isASCII(e.From)
 	return e
 }
 

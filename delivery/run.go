@@ -136,12 +136,16 @@ func (r *run) do(actions []schedule.Action) {
 func (r *run) claim(c schedule.Claim) schedule.Claimed {
 	ctx, cancel := context.WithTimeout(r.hard, claimLimit)
 	defer cancel()
-	claimed, err := r.queue.Claim(ctx, queue.ClaimRequest{
-		Now:     time.Now(),
-		Lease:   attemptLimit + leaseMargin,
-		Limit:   c.Limit,
-		Take:    c.Take,
-		Expired: c.Expired,
+	var claimed queue.Claimed
+	err := guard(func() (err error) {
+		claimed, err = r.queue.Claim(ctx, queue.ClaimRequest{
+			Now:     time.Now(),
+			Lease:   attemptLimit + leaseMargin,
+			Limit:   c.Limit,
+			Take:    c.Take,
+			Expired: c.Expired,
+		})
+		return err
 	})
 	if err != nil {
 		r.observe(Trouble{Time: time.Now(), Err: err})

@@ -1,0 +1,133 @@
+package delivery_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postroad/postroad/delivery"
+	"github.com/postroad/postroad/queue"
+	"github.com/postroad/postroad/retry"
+	"github.com/postroad/postroad/smtpclient/smtptest"
+)
+
+func later(address string, until *atomic.Bool) func(smtptest.Command) string {
+	return func(c smtptest.Command) string {
+		if c.Verb == "RCPT" && c.Address == address && !until.Load() {
+			return "450 4.2.0 later"
+		}
+		return ""
+	}
+}
+
+func TestPanickingPolicyCausesNoDuplicates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var open atomic.Bool
+		h := w.host("mx.a.example", later("ben@a.example", &open), "a.example")
+		w.config.Retry = retry.PolicyFunc(func(retry.Attempt) (time.Duration, bool) { panic("policy") })
+		w.start()
+		id := w.enqueue("ann@a.example", "ben@a.example")
+		w.settle(3 * time.Hour)
+		w.wantStates(id, "ann@a.example delivered", "ben@a.example pending")
+		h.wantTaken(t, 1)
+		open.Store(true)
+		w.settle(24 * time.Hour)
+		w.wantStates(id, "ann@a.example delivered", "ben@a.example delivered")
+		h.wantTaken(t, 2)
+		if list := observed[delivery.Trouble](w); len(list) == 0 || !strings.Contains(list[0].Err.Error(), "panic: policy") {
+			t.Errorf("observed %v", list)
+		}
+	})
+}
+
+type panickingHandler struct{ slog.Handler }
+
+func (panickingHandler) Enabled(context.Context, slog.Level) bool  { return true }
+func (panickingHandler) Handle(context.Context, slog.Record) error { panic("log") }
+
+func TestPanickingLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.host("mx.a.example", func(c smtptest.Command) string {
+			switch {
+			case c.Address == "nobody@a.example":
+				return "550 5.1.1 no such user"
+			case c.Address == "ann@a.example" && c.Conn == 1:
+				return "450 4.2.0 later"
+			}
+			return ""
+		}, "a.example")
+		home := w.host("mx.home.example", nil, "home.example")
+		w.config.Retry = retry.Schedule{time.Minute}
+		w.config.Log = slog.New(panickingHandler{slog.DiscardHandler})
+		w.start()
+		id := w.enqueue("nobody@a.example", "ann@a.example")
+		w.settle(time.Second)
+		home.wantTaken(t, 1)
+		w.settle(time.Minute)
+		w.wantStates(id, "ann@a.example delivered", "nobody@a.example bounced")
+		if n := len(observed[delivery.Attempted](w)); n != 4 {
+			t.Errorf("%d attempts are observed, want 4", n)
+		}
+	})
+}
+
+type hookedQueue struct {
+	queue.Queue
+	enqueue func(context.Context, *queue.Entry) (bool, error)
+	claim   func(context.Context, queue.ClaimRequest) (queue.Claimed, error)
+	commit  func(context.Context, *queue.Job, ...*queue.Entry) error
+	open    func(context.Context, queue.ID) (io.ReadCloser, error)
+}
+
+func (q *hookedQueue) Enqueue(ctx context.Context, e *queue.Entry) (bool, error) {
+	if q.enqueue != nil {
+		return q.enqueue(ctx, e)
+	}
+	return q.Queue.Enqueue(ctx, e)
+}
+
+func (q *hookedQueue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed, error) {
+	if q.claim != nil {
+		return q.claim(ctx, r)
+	}
+	return q.Queue.Claim(ctx, r)
+}
+
+func (q *hookedQueue) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) error {
+	if q.commit != nil {
+		return q.commit(ctx, j, more...)
+	}
+	return q.Queue.Commit(ctx, j, more...)
+}
+
+func (q *hookedQueue) Open(ctx context.Context, id queue.ID) (io.ReadCloser, error) {
+	if q.open != nil {
+		return q.open(ctx, id)
+	}
+	return q.Queue.Open(ctx, id)
+}
+
+func TestPanickingQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		inner, claims := w.queue, 0
+		w.queue = &hookedQueue{Queue: inner, claim: func(ctx context.Context, r queue.ClaimRequest) (queue.Claimed, error) {
+			if claims++; claims < 3 {
+				panic("queue")
+			}
+			return inner.Claim(ctx, r)
+		}}
+		h := w.host("mx.a.example", nil, "a.example")
+		w.start()
+		w.enqueue("ann@a.example")
+		w.settle(time.Minute)
+		h.wantTaken(t, 1)
+	})
+}

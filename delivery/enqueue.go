@@ -33,12 +33,14 @@ func (s *Sender) Enqueue(ctx context.Context, m Message) (Receipt, error) {
 		return Receipt{}, err
 	}
 	added, err := s.queue.Enqueue(ctx, e)
-	if err != nil {
-		return Receipt{}, enqueueError(err)
-	}
 	if added {
 		s.observe(Queued{Time: time.Now(), Message: e.Message, To: recipients(e)})
-		s.noteEntry(e)
+	}
+	if err == nil || errors.Is(err, queue.ErrInDoubt) {
+		s.noteEntry(e) // though it may not be new, or not there: nobody else need ever have told Run of it
+	}
+	if err != nil {
+		return Receipt{}, enqueueError(err)
 	}
 	return Receipt{ID: e.Message.ID, Duplicate: !added}, nil
 }

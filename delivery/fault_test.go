@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -128,6 +129,45 @@ func TestPanickingQueue(t *testing.T) {
 		w.start()
 		w.enqueue("ann@a.example")
 		w.settle(time.Minute)
+		h.wantTaken(t, 1)
+	})
+}
+
+func TestEnqueueInDoubtSetsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		inner := w.queue
+		w.queue = &hookedQueue{Queue: inner, enqueue: func(ctx context.Context, e *queue.Entry) (bool, error) {
+			inner.Enqueue(ctx, e)
+			return false, queue.ErrInDoubt
+		}}
+		h := w.host("mx.a.example", nil, "a.example")
+		w.start()
+		w.settle(time.Second)
+		if _, err := w.sender.Enqueue(t.Context(), delivery.Message{To: delivery.To("ann@a.example")}); !errors.Is(err, queue.ErrInDoubt) {
+			t.Fatal(err)
+		}
+		w.settle(time.Second)
+		h.wantTaken(t, 1)
+	})
+}
+
+func TestRepeatedMessageSetsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		h := w.host("mx.a.example", nil, "a.example")
+		w.start()
+		w.settle(time.Second)
+		other, err := delivery.New(w.queue, w.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := delivery.Message{Key: "order 17", To: delivery.To("ann@a.example")}
+		if _, err := other.Enqueue(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		w.send(m)
+		w.settle(time.Second)
 		h.wantTaken(t, 1)
 	})
 }

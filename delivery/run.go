@@ -30,12 +30,18 @@ func (s *Sender) Run(ctx context.Context) error {
 	defer s.ended()
 	hard, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	soft, end := context.WithCancel(ctx)
+	defer end()
 	r := &run{
 		Sender: s,
-		soft:   ctx,
+		soft:   soft,
 		hard:   hard,
 		state:  schedule.New(schedule.Limits{Total: s.config.Concurrency, PerSite: s.config.PerSite}),
 		events: make(chan schedule.Event),
+	}
+	var wakes <-chan struct{}
+	if q, ok := s.queue.(queue.Waker); ok {
+		wakes = q.Wake(soft) // before the lanes are read, so that nothing arrives in between unheard
 	}
 	if err := r.learnLanes(); err != nil {
 		if ctx.Err() != nil {
@@ -43,8 +49,8 @@ func (s *Sender) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("delivery: reading the queue: %w", err)
 	}
-	if q, ok := s.queue.(queue.Waker); ok {
-		r.beside.Go(func() { r.followWakes(q) })
+	if wakes != nil {
+		r.beside.Go(func() { r.followWakes(wakes) })
 	}
 	r.loop(stop)
 	r.beside.Wait()
@@ -74,11 +80,19 @@ func (r *run) learnLanes() error {
 	return nil
 }
 
-// followWakes learns the lanes anew whenever another process has enqueued.
-func (r *run) followWakes(q queue.Waker) {
-	for range q.Wake(r.soft) {
-		if err := r.learnLanes(); err != nil && r.soft.Err() == nil {
+// followWakes learns the lanes anew whenever another process has enqueued, however often it takes.
+func (r *run) followWakes(wakes <-chan struct{}) {
+	for range wakes {
+		for wait := firstWait; ; wait = min(2*wait, longestWait) {
+			err := guard(r.learnLanes)
+			if err == nil || r.soft.Err() != nil {
+				break
+			}
 			r.observe(Trouble{Time: time.Now(), Err: err})
+			select {
+			case <-time.After(wait):
+			case <-r.soft.Done():
+			}
 		}
 	}
 }

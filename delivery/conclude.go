@@ -22,7 +22,7 @@ func (r *run) conclude(t *try) error {
 	r.reschedule(j, t, now)
 	report, err := r.report(j, now)
 	if err != nil {
-		r.observe(Trouble{Time: now, Key: j.Key, Err: err}) // the recipients stay failed, to be reported later
+		r.observe(Trouble{Time: now, Key: j.Key, Err: err})
 	}
 	if ended(j) {
 		j.Finished, j.Held = now, false

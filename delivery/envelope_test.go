@@ -48,3 +48,21 @@ func TestReportWishesArePassedOn(t *testing.T) {
 		}
 	})
 }
+
+func TestReportKeepsTheTLSDemand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.serve(&smtptest.Server{Name: "mx.a.example", StartTLS: true, Reply: func(c smtptest.Command) string {
+			if c.Verb == "RCPT" {
+				return "550 5.1.1 no such user"
+			}
+			return ""
+		}}, "a.example")
+		home := w.host("mx.home.example", nil, "home.example")
+		w.start()
+		id := w.send(delivery.Message{From: "sender@home.example", To: delivery.To("ann@a.example"), TLS: queue.TLSRequired})
+		w.settle(time.Hour)
+		w.wantStates(id, "ann@a.example bounced")
+		home.wantTaken(t, 0)
+	})
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/queue"
+	"github.com/postroad/postroad/queue/memqueue"
 	"github.com/postroad/postroad/retry"
 	"github.com/postroad/postroad/smtpclient/smtptest"
 )
@@ -173,6 +174,40 @@ func TestRepeatedMessageSetsOut(t *testing.T) {
 	})
 }
 
+func TestReportOfAReusedKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refuse := func(c smtptest.Command) string {
+			if c.Verb == "RCPT" {
+				return "550 5.1.1 no such user"
+			}
+			return ""
+		}
+		m := delivery.Message{Key: "weekly", From: "sender@home.example", To: delivery.To("nobody@a.example")}
+		first := newWorld(t)
+		first.host("mx.a.example", refuse, "a.example")
+		first.start()
+		first.send(m)
+		first.settle(time.Second)
+		report := observed[delivery.Bounced](first)[0].Report
+
+		second := newWorld(t)
+		second.host("mx.a.example", refuse, "a.example")
+		home := second.host("mx.home.example", nil, "home.example")
+		_, err := second.queue.Enqueue(t.Context(), &queue.Entry{
+			Message: queue.Message{ID: report, Enqueued: time.Now(), Expires: time.Now().Add(time.Hour)},
+			Jobs:    []*queue.Job{{Key: queue.Key{ID: report}, Domain: "b.example", Due: time.Now().Add(time.Hour), Recipients: []queue.Recipient{{Address: "x@b.example"}}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		second.start()
+		id := second.send(m)
+		second.settle(time.Minute)
+		second.wantStates(id, "nobody@a.example bounced")
+		home.wantTaken(t, 1)
+	})
+}
+
 type lateQueue struct {
 	queue.Queue
 	add    func()
@@ -251,5 +286,34 @@ func TestWokenByAQueueInTrouble(t *testing.T) {
 		q.wake <- struct{}{}
 		w.settle(time.Minute)
 		h.wantTaken(t, 1)
+	})
+}
+
+func TestImpossibleReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		q := &faultyQueue{Queue: memqueue.New()}
+		w.queue = q
+		now := time.Now()
+		id := queue.ID("broken")
+		_, err := q.Enqueue(t.Context(), &queue.Entry{
+			Message: queue.Message{ID: id, From: "no address", Enqueued: now, Expires: now.Add(time.Hour)},
+			Jobs:    []*queue.Job{{Key: queue.Key{ID: id}, Domain: "a.example", Due: now, Recipients: []queue.Recipient{{Address: "ann@a.example"}}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.commit = func(n int64) error {
+			if n > 200 {
+				return queue.ErrClosed // or this test would never end
+			}
+			return nil
+		}
+		w.start()
+		w.settle(24 * time.Hour)
+		if n := q.n.Load(); n > 100 {
+			t.Errorf("%d commits", n)
+		}
+		w.wantStates(id, "ann@a.example bounced") // as told as anybody can be
 	})
 }

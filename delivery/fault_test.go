@@ -289,6 +289,45 @@ func TestWokenByAQueueInTrouble(t *testing.T) {
 	})
 }
 
+func TestUnreadableBodyBlamesNoHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.queue = &cutQueue{w.queue}
+		w.host("mx1.a.example", nil, "a.example")
+		second := w.host("mx2.a.example", nil, "a.example")
+		w.start()
+		id := w.enqueue("ann@a.example")
+		w.settle(time.Second)
+		if n, _, _ := second.Connections(); n != 0 {
+			t.Errorf("the second host was asked")
+		}
+		if r := w.jobs(id)[0].Recipients[0].Reply; r.Host != "" || r.Text != "the stored message can't be read" {
+			t.Errorf("the reply is %+v", r)
+		}
+		if len(observed[delivery.Trouble](w)) == 0 {
+			t.Errorf("nobody is told that the queue has lost a body")
+		}
+	})
+}
+
+func TestDrainWhileOpening(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.queue = &hookedQueue{Queue: w.queue, open: func(ctx context.Context, _ queue.ID) (io.ReadCloser, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+		w.host("mx.a.example", nil, "a.example")
+		w.start()
+		id := w.enqueue("ann@a.example")
+		w.settle(time.Second)
+		w.stop()
+		if j := w.jobs(id)[0]; j.Tries != 0 || len(j.Attempts) != 0 || !j.Leased.IsZero() {
+			t.Errorf("what was broken off is not as it was: %+v", j)
+		}
+	})
+}
+
 func TestImpossibleReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/delivery/internal/schedule"
@@ -33,7 +32,7 @@ type try struct {
 	tls     string   // protocol version of the last connection
 
 	dials, hosts int
-	transferring atomic.Bool    // the message's data is on its way
+	begin        func() error   // called before the message's data is sent: the end of Run waits for it then, or has come
 	closing      sync.WaitGroup // sessions that say goodbye
 }
 
@@ -85,11 +84,14 @@ func (t *try) settle(indexes []int, reply queue.Reply, v retry.Verdict) {
 func (r *run) dialogue(t *try) {
 	ctx, cancel := context.WithTimeout(r.hard, attemptLimit)
 	defer cancel()
-	defer context.AfterFunc(r.soft, func() {
-		if !t.transferring.Load() {
-			cancel()
+	stop := context.AfterFunc(r.soft, cancel)
+	defer stop()
+	t.begin = sync.OnceValue(func() error {
+		if !stop() {
+			<-ctx.Done()
 		}
-	})()
+		return ctx.Err()
+	})
 	err := guard(func() error { return r.routeAndSend(ctx, t) })
 	if err == nil && !t.attempted() {
 		err = errors.New("the route has no host with an address")
@@ -179,21 +181,31 @@ func handshakeFailed(err error) bool {
 	return errors.As(err, &e) && e.Phase == smtpclient.PhaseSTARTTLS && !errors.Is(err, smtpclient.ErrInjected)
 }
 
+// unreadable stands for an answer where there is none because the queue doesn't give the message. No host is to blame, and no
+// other one would help.
+var unreadable = queue.Reply{Phase: "body", Text: "the stored message can't be read"}
+
 // transact sends the message to the recipients at indexes. The error says that the session is of no further use.
 func (r *run) transact(ctx context.Context, t *try, session *smtpclient.Session, host mx.Host, indexes []int) error {
 	body, err := r.queue.Open(ctx, t.job.Key.ID)
 	if err != nil {
-		r.observe(Trouble{Time: time.Now(), Key: t.job.Key, Err: err})
-		t.settle(indexes, queue.Reply{Phase: "body", Text: "the stored message can't be read"}, retry.Verdict{Outcome: retry.Temporary})
+		r.settleUnreadable(ctx, t, indexes, err)
 		return err
 	}
 	defer body.Close()
-	results, err := session.Send(ctx, envelope(t.job, indexes), &transfer{Reader: body, run: r, try: t})
+	data := &transfer{body: body, begin: t.begin}
+	results, err := session.Send(ctx, envelope(t.job, indexes), data)
+	var lost []int // those about whom nothing is known because the body ended too early
 	accepted := 0
 	for k, i := range indexes {
 		res := results[k]
-		if res.Err != nil && res.Err.Code == 0 && !res.Err.Uncertain && r.cutShort(ctx) {
+		silent := res.Err != nil && res.Err.Code == 0 && !res.Err.Uncertain
+		switch {
+		case silent && r.cutShort(ctx):
 			continue // nobody answered: we hung up
+		case silent && data.err != nil:
+			lost = append(lost, i)
+			continue
 		}
 		reply, verdict := classify(host, session, res, accepted)
 		t.settle([]int{i}, reply, verdict)
@@ -201,7 +213,17 @@ func (r *run) transact(ctx context.Context, t *try, session *smtpclient.Session,
 			accepted++
 		}
 	}
+	r.settleUnreadable(ctx, t, lost, data.err)
 	return err
+}
+
+// settleUnreadable defers the recipients at indexes, if there are any, because the stored message can't be read.
+func (r *run) settleUnreadable(ctx context.Context, t *try, indexes []int, err error) {
+	if len(indexes) == 0 || r.cutShort(ctx) {
+		return
+	}
+	r.observe(Trouble{Time: time.Now(), Key: t.job.Key, Err: err})
+	t.settle(indexes, unreadable, retry.Verdict{Outcome: retry.Temporary})
 }
 
 // cutShort reports whether a dialogue ended because Run does.
@@ -209,17 +231,18 @@ func (r *run) cutShort(ctx context.Context) bool { return r.soft.Err() != nil &&
 
 // transfer is a message's data on its way out. Its first octet is the point from which the dialogue may go on when Run ends.
 type transfer struct {
-	io.Reader
-	run *run
-	try *try
+	body  io.Reader
+	begin func() error
+	err   error // why body ended before its end
 }
 
 func (t *transfer) Read(p []byte) (int, error) {
-	if !t.try.transferring.Load() {
-		t.try.transferring.Store(true)
-		if err := t.run.soft.Err(); err != nil {
-			return 0, err
-		}
+	if err := t.begin(); err != nil {
+		return 0, err
 	}
-	return t.Reader.Read(p)
+	n, err := t.body.Read(p)
+	if err != nil && err != io.EOF {
+		t.err = err
+	}
+	return n, err
 }

@@ -356,3 +356,22 @@ func TestImpossibleReport(t *testing.T) {
 		w.wantStates(id, "ann@a.example bounced") // as told as anybody can be
 	})
 }
+
+func TestDeadBackupHidesNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.host("mx1.a.example", func(c smtptest.Command) string {
+			if c.Verb == "RCPT" && c.Conn == 1 {
+				return "450 4.7.1 greylisted, try again in 10 minutes"
+			}
+			return ""
+		}, "a.example")
+		dead := w.host("mx2.a.example", nil, "a.example")
+		dead.Close()
+		w.config.Retry = retry.Schedule{time.Minute}
+		w.start()
+		w.enqueue("ann@a.example")
+		w.settle(9 * time.Minute)
+		w.wantAttempts("ann@a.example deferred mx1.a.example 450")
+	})
+}

@@ -67,6 +67,11 @@ func (t *try) open() (open []int) {
 	return open
 }
 
+// unanswered returns those of the open recipients about whom no server has said anything.
+func (t *try) unanswered() []int {
+	return slices.DeleteFunc(t.open(), func(i int) bool { return t.results[i].reply.Code != 0 })
+}
+
 // uncertain reports whether some recipient's outcome can't be known.
 func (t *try) uncertain() bool {
 	return slices.ContainsFunc(t.results, func(r result) bool { return r.verdict.Outcome == retry.Uncertain })
@@ -132,7 +137,7 @@ func (r *run) visit(ctx context.Context, t *try, host mx.Host, addr netip.Addr) 
 	if err != nil {
 		if !r.cutShort(ctx) {
 			reply, verdict := hostFailed(host, err)
-			t.settle(t.open(), reply, verdict)
+			t.settle(t.unanswered(), reply, verdict) // an answer says more than that another host gave none
 		}
 		return false
 	}

@@ -28,7 +28,7 @@ func routeFailed(j *queue.Job, err error) (queue.Reply, retry.Verdict) {
 	if !errors.As(err, &e) {
 		return queue.Reply{Phase: "route", Text: clip(err.Error())}, verdict
 	}
-	reply := queue.Reply{Phase: "route", Code: e.Code, Enhanced: e.Enhanced, Text: clip(e.Err.Error())}
+	reply := queue.Reply{Phase: "route", Code: e.Code, Enhanced: clip(e.Enhanced), Text: clip(e.Err.Error())}
 	if errors.Is(err, mx.ErrNoDomain) {
 		reply.Code, reply.Enhanced = noDomain.Code, noDomain.Enhanced
 		last := queue.Reply{}
@@ -59,7 +59,7 @@ func hostFailed(host mx.Host, err error) (queue.Reply, retry.Verdict) {
 
 // classify says what a recipient's result means, after so many others of the transaction had been accepted.
 func classify(host mx.Host, s *smtpclient.Session, res smtpclient.Result, accepted int) (queue.Reply, retry.Verdict) {
-	r := queue.Reply{Host: host.Name, Addr: s.Addr(), Phase: string(res.Phase), Code: res.Reply.Code,
+	r := queue.Reply{Host: clip(host.Name), Addr: s.Addr(), Phase: string(res.Phase), Code: res.Reply.Code,
 		Enhanced: enhanced(res.Reply.Enhanced), Text: clip(res.Reply.Text)}
 	uncertain := false
 	if res.Err != nil {
@@ -73,7 +73,7 @@ func classify(host mx.Host, s *smtpclient.Session, res smtpclient.Result, accept
 }
 
 func errorReply(host mx.Host, e *smtpclient.Error) queue.Reply {
-	r := queue.Reply{Host: host.Name, Addr: e.Addr, Phase: string(e.Phase), Code: e.Code, Enhanced: enhanced(e.Enhanced), Text: clip(e.Text)}
+	r := queue.Reply{Host: clip(host.Name), Addr: e.Addr, Phase: string(e.Phase), Code: e.Code, Enhanced: enhanced(e.Enhanced), Text: clip(e.Text)}
 	if e.Code == 0 && e.Err != nil {
 		r.Text = clip(e.Err.Error())
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery"
+	"github.com/postroad/postroad/mx"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/memqueue"
 	"github.com/postroad/postroad/retry"
@@ -325,6 +326,49 @@ func TestDrainWhileOpening(t *testing.T) {
 		if j := w.jobs(id)[0]; j.Tries != 0 || len(j.Attempts) != 0 || !j.Leased.IsZero() {
 			t.Errorf("what was broken off is not as it was: %+v", j)
 		}
+	})
+}
+
+func TestRoutesWithoutASite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		stuck := w.host("mx.stuck.example", func(c smtptest.Command) string {
+			if c.Verb == "." {
+				return smtptest.Stall
+			}
+			return ""
+		}, "stuck.example")
+		quick := w.host("mx.quick.example", nil, "quick.example")
+		w.config.Router = mx.RouterFunc(func(ctx context.Context, domain string) (*mx.Route, error) {
+			route, err := w.route(ctx, domain)
+			if route != nil {
+				route.Site = ""
+			}
+			return route, err
+		})
+		w.config.PerSite = 1
+		w.start()
+		w.enqueue("ann@quick.example") // so that both domains have been routed once
+		w.enqueue("ann@stuck.example")
+		w.settle(time.Second)
+		w.enqueue("ben@stuck.example") // takes the only slot of the site that the first one has told of
+		w.settle(time.Second)
+		w.enqueue("ben@quick.example")
+		w.settle(time.Second)
+		quick.wantTaken(t, 2)
+		stuck.wantTaken(t, 0)
+	})
+}
+
+func TestOddHostName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		h := w.host("mx\xff.a.example", nil, "a.example")
+		w.start()
+		id := w.enqueue("ann@a.example")
+		w.settle(3 * time.Hour)
+		w.wantStates(id, "ann@a.example delivered")
+		h.wantTaken(t, 1)
 	})
 }
 

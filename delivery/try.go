@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -116,7 +117,7 @@ func (r *run) routeAndSend(ctx context.Context, t *try) error {
 	if err != nil {
 		return err
 	}
-	r.events <- schedule.Routed{Domain: t.job.Domain, Site: route.Site}
+	r.events <- schedule.Routed{Domain: t.job.Domain, Site: cmp.Or(route.Site, t.job.Domain)}
 	for _, host := range preferLast(route.Hosts, t.job) {
 		for _, addr := range host.Addrs {
 			if len(t.open()) == 0 || t.dials >= maxDials || t.hosts >= maxHosts || t.uncertain() || ctx.Err() != nil {

@@ -205,7 +205,7 @@ func (r *run) tell(j *queue.Job, t *try, report *report, now time.Time) {
 			Time: t.began, Took: now.Sub(t.began), Key: j.Key, Message: j.Message, Recipient: j.Recipients[i].Address,
 			Outcome: outcome(&j.Recipients[i], res), Reply: res.reply, TLS: t.tls, Try: j.Tries,
 		}
-		if j.Recipients[i].State == queue.Pending {
+		if j.Recipients[i].State == queue.Pending && !j.Held {
 			e.Due = j.Due
 		}
 		r.observe(e)

@@ -3,6 +3,7 @@ package delivery_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -401,6 +402,38 @@ func TestImpossibleReport(t *testing.T) {
 	})
 }
 
+func TestWithdrawLargeMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		inner := w.queue
+		slow := false
+		w.queue = &hookedQueue{Queue: inner, commit: func(ctx context.Context, j *queue.Job, more ...*queue.Entry) error {
+			if slow {
+				time.Sleep(500 * time.Millisecond)
+			}
+			return inner.Commit(ctx, j, more...)
+		}}
+		w.config.Router = mx.RouterFunc(func(context.Context, string) (*mx.Route, error) { return nil, errors.New("not now") })
+		w.config.Retry = retry.Schedule{2 * time.Minute}
+		w.start()
+		var to []string
+		for i := range 300 {
+			to = append(to, fmt.Sprintf("ann@d%d.example", i))
+		}
+		id := w.enqueue(to...)
+		w.settle(time.Second)
+		slow = true
+		if err := w.sender.Withdraw(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+		for _, j := range w.jobs(id) {
+			if j.Recipients[0].State != queue.Withdrawn {
+				t.Errorf("%s is %v", j.Key, j.Recipients[0].State)
+			}
+		}
+	})
+}
+
 func TestDeadBackupHidesNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -417,5 +450,25 @@ func TestDeadBackupHidesNoAnswer(t *testing.T) {
 		w.enqueue("ann@a.example")
 		w.settle(9 * time.Minute)
 		w.wantAttempts("ann@a.example deferred mx1.a.example 450")
+	})
+}
+
+func TestHeldIsNotDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.host("mx.a.example", func(c smtptest.Command) string {
+			if c.Verb == "." {
+				return smtptest.Close
+			}
+			return ""
+		}, "a.example")
+		w.config.Uncertain = delivery.HoldUncertain
+		w.start()
+		w.enqueue("ann@a.example")
+		w.settle(time.Second)
+		a := observed[delivery.Attempted](w)
+		if len(a) != 1 || a[0].Outcome != delivery.OutcomeUncertain || !a[0].Due.IsZero() {
+			t.Errorf("observed %+v", a)
+		}
 	})
 }

@@ -73,7 +73,7 @@ func TestRefused(t *testing.T) {
 		{"a body over the limit", "Body", body("Subject: x\r\n\r\n" + strings.Repeat("1234567890\r\n", 1000))},
 		{"51 Received lines", "Body", body(strings.Repeat("Received: from a by b\r\n", 51) + "\r\n")},
 		{"an expiry in the past", "Expires", func(m *delivery.Message) { m.Expires = time.Now().Add(-time.Hour) }},
-		{"an ENVID that isn't UTF-8", "Message", func(m *delivery.Message) { m.EnvelopeID = "\xff" }},
+		{"an ENVID that isn't UTF-8", "EnvelopeID", func(m *delivery.Message) { m.EnvelopeID = "\xff" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, q := newSender(t, delivery.Config{MaxSize: 10_000})

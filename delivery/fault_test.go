@@ -21,6 +21,7 @@ import (
 	"github.com/postroad/postroad/smtpclient/smtptest"
 )
 
+// later answers 450 to one recipient until it is told otherwise.
 func later(address string, until *atomic.Bool) func(smtptest.Command) string {
 	return func(c smtptest.Command) string {
 		if c.Verb == "RCPT" && c.Address == address && !until.Load() {
@@ -30,6 +31,7 @@ func later(address string, until *atomic.Bool) func(smtptest.Command) string {
 	}
 }
 
+// A policy that panics must not make the Sender forget who has the message.
 func TestPanickingPolicyCausesNoDuplicates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -51,11 +53,13 @@ func TestPanickingPolicyCausesNoDuplicates(t *testing.T) {
 	})
 }
 
+// panickingHandler is a host program's log handler on a bad day.
 type panickingHandler struct{ slog.Handler }
 
 func (panickingHandler) Enabled(context.Context, slog.Level) bool  { return true }
 func (panickingHandler) Handle(context.Context, slog.Record) error { panic("log") }
 
+// A log that panics holds up nothing: the report sets out, and the next attempt comes when it is due.
 func TestPanickingLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -83,6 +87,7 @@ func TestPanickingLog(t *testing.T) {
 	})
 }
 
+// hookedQueue calls its functions, those that are not nil, in place of the queue's methods.
 type hookedQueue struct {
 	queue.Queue
 	enqueue func(context.Context, *queue.Entry) (bool, error)
@@ -137,6 +142,7 @@ func TestPanickingQueue(t *testing.T) {
 	})
 }
 
+// A message of which it isn't known whether it was stored is looked for.
 func TestEnqueueInDoubtSetsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -156,6 +162,7 @@ func TestEnqueueInDoubtSetsOut(t *testing.T) {
 	})
 }
 
+// A message that is repeated under its Key may be one that the Sender has never heard of.
 func TestRepeatedMessageSetsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -176,6 +183,7 @@ func TestRepeatedMessageSetsOut(t *testing.T) {
 	})
 }
 
+// A Key may be used again once the queue has forgotten the message, though it still remembers the report about it.
 func TestReportOfAReusedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refuse := func(c smtptest.Command) string {
@@ -210,6 +218,7 @@ func TestReportOfAReusedKey(t *testing.T) {
 	})
 }
 
+// lateQueue gets a message from another process when its lanes have just been listed, and wakes who listens then.
 type lateQueue struct {
 	queue.Queue
 	add    func()
@@ -256,6 +265,7 @@ func TestWokenWhileStarting(t *testing.T) {
 	})
 }
 
+// failingList is a queue whose lanes can't be listed the second time.
 type failingList struct {
 	*wakingQueue
 	lists int
@@ -291,6 +301,7 @@ func TestWokenByAQueueInTrouble(t *testing.T) {
 	})
 }
 
+// That the stored message can't be read is nobody's fault but ours: no other host is asked, and no host is blamed.
 func TestUnreadableBodyBlamesNoHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -312,6 +323,7 @@ func TestUnreadableBodyBlamesNoHost(t *testing.T) {
 	})
 }
 
+// A dialogue that Run's end breaks off while the message is being opened counts as not tried.
 func TestDrainWhileOpening(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -330,6 +342,7 @@ func TestDrainWhileOpening(t *testing.T) {
 	})
 }
 
+// Domains whose routes name no site don't share one.
 func TestRoutesWithoutASite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -361,6 +374,7 @@ func TestRoutesWithoutASite(t *testing.T) {
 	})
 }
 
+// A router's names are the host program's, and so is the mistake; nobody gets a second copy for it.
 func TestOddHostName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -373,6 +387,7 @@ func TestOddHostName(t *testing.T) {
 	})
 }
 
+// A report that can never be composed costs an attempt now and then, not all the time there is.
 func TestImpossibleReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -402,6 +417,7 @@ func TestImpossibleReport(t *testing.T) {
 	})
 }
 
+// Taking back a large message takes longer than one lease.
 func TestWithdrawLargeMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -434,6 +450,7 @@ func TestWithdrawLargeMessage(t *testing.T) {
 	})
 }
 
+// What a server has said about the message counts for more than that another one can't be reached.
 func TestDeadBackupHidesNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -453,6 +470,7 @@ func TestDeadBackupHidesNoAnswer(t *testing.T) {
 	})
 }
 
+// A held recipient has no next attempt.
 func TestHeldIsNotDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

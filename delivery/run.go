@@ -143,6 +143,8 @@ func (r *run) do(actions []schedule.Action) {
 			go func() { r.events <- r.claim(a) }()
 		case schedule.Attempt:
 			go func() { r.events <- r.attempt(a) }()
+		case schedule.Admission:
+			a.Answer <- a.OK
 		}
 	}
 }
@@ -171,9 +173,10 @@ func (r *run) claim(c schedule.Claim) schedule.Claimed {
 func (r *run) attempt(a schedule.Attempt) schedule.Ended {
 	j := a.Job
 	ended := schedule.Ended{Attempt: a, Lane: j.Lane(), Due: j.Leased, Expires: j.Message.Expires}
-	t := newTry(j, time.Now())
+	t := newTry(a, time.Now())
 	err := guard(func() error { return r.end(t) })
 	t.closing.Wait() // the slot stands for a connection too
+	ended.Site = t.site
 	switch {
 	case err != nil:
 		// The job is leased still, or lost to somebody else; it is claimable when the lease ends.
@@ -193,7 +196,7 @@ func (r *run) end(t *try) error {
 	if t.due() {
 		r.dialogue(t)
 		if !t.attempted() {
-			return r.release(t.job) // Run ends: back to the queue, as if nothing had been
+			return r.release(t.job) // Run ends, or the site is full: back to the queue, as if nothing had been
 		}
 	}
 	return r.conclude(t)

@@ -28,6 +28,8 @@ const (
 // try is one attempt at a job: what each recipient's answer was. Nothing is decided here but where to go next.
 type try struct {
 	job     *queue.Job
+	site    string // whose slot it has
+	expired bool   // it was claimed to be ended, and has no slot
 	began   time.Time
 	results []result // for each of the job's recipients
 	tls     string   // protocol version of the last connection
@@ -44,13 +46,13 @@ type result struct {
 	verdict retry.Verdict
 }
 
-func newTry(j *queue.Job, now time.Time) *try {
-	return &try{job: j, began: now, results: make([]result, len(j.Recipients))}
+func newTry(a schedule.Attempt, now time.Time) *try {
+	return &try{job: a.Job, site: a.Site, expired: a.Expired, began: now, results: make([]result, len(a.Job.Recipients))}
 }
 
 // due reports whether there is something to send: a recipient is pending, and the message has not expired.
 func (t *try) due() bool {
-	return len(t.open()) > 0 && t.job.Message.Expires.After(t.began)
+	return len(t.open()) > 0 && !t.expired && t.job.Message.Expires.After(t.began)
 }
 
 // attempted reports whether anything was found out.
@@ -102,7 +104,7 @@ func (r *run) dialogue(t *try) {
 	if err == nil && !t.attempted() {
 		err = errors.New("the route has no host with an address")
 	}
-	if err == nil || r.soft.Err() != nil {
+	if err == nil || err == errFull || r.soft.Err() != nil {
 		return
 	}
 	if !errors.As(err, new(*mx.Error)) {
@@ -117,7 +119,9 @@ func (r *run) routeAndSend(ctx context.Context, t *try) error {
 	if err != nil {
 		return err
 	}
-	r.events <- schedule.Routed{Domain: t.job.Domain, Site: cmp.Or(route.Site, t.job.Domain)}
+	if !r.enter(t, cmp.Or(route.Site, t.job.Domain)) {
+		return errFull
+	}
 	for _, host := range preferLast(route.Hosts, t.job) {
 		for _, addr := range host.Addrs {
 			if len(t.open()) == 0 || t.dials >= maxDials || t.hosts >= maxHosts || t.uncertain() || ctx.Err() != nil {
@@ -129,6 +133,21 @@ func (r *run) routeAndSend(ctx context.Context, t *try) error {
 		}
 	}
 	return nil
+}
+
+// errFull means that the job was routed to a site that has no free slot. It waits for one in the queue, which is no attempt.
+var errFull = errors.New("site full")
+
+// enter takes a slot of the site that the job was routed to, in place of the one that the attempt began with. It reports
+// whether there was one.
+func (r *run) enter(t *try, site string) bool {
+	answer := make(chan bool, 1)
+	r.events <- schedule.Routed{Attempt: schedule.Attempt{Job: t.job, Site: t.site}, To: site, Answer: answer}
+	if !<-answer {
+		return false
+	}
+	t.site = site
+	return true
 }
 
 // visit dials one address of a host and sends to whom it can. It reports whether there was a session.

@@ -45,7 +45,7 @@ func (p *player) play() {
 		case k < 3:
 			p.enqueue(round)
 		case k == 3:
-			p.step(Routed{Domain: p.domain(), Site: fmt.Sprintf("site%d", p.rand.IntN(4))})
+			p.route()
 		case k == 4:
 			p.release()
 		case k < 7:
@@ -132,6 +132,39 @@ func (p *player) release() {
 	}
 }
 
+// route finds a site for one of the attempts under way.
+func (p *player) route() {
+	if len(p.flight) == 0 {
+		return
+	}
+	i := p.rand.IntN(len(p.flight))
+	a := p.flight[i]
+	if a.Expired {
+		return
+	}
+	p.flight = append(p.flight[:i], p.flight[i+1:]...)
+	p.step(Routed{Attempt: a, To: fmt.Sprintf("site%d", p.rand.IntN(4))})
+}
+
+// admit lets an attempt go on, or gives its job back.
+func (p *player) admit(a Admission) {
+	if !a.OK {
+		p.slots[a.Site]--
+		e := Ended{Attempt: a.Attempt, Lane: a.Job.Lane(), Due: a.Job.Due, Expires: a.Job.Message.Expires}
+		if err := p.q.Commit(context.Background(), a.Job); err != nil {
+			e.Due = a.Job.Leased
+		}
+		p.step(e)
+		return
+	}
+	p.slots[a.Site]--
+	a.Site = a.To
+	if p.slots[a.Site]++; p.slots[a.Site] > p.limits.PerSite {
+		p.t.Fatalf("%d attempts at %s", p.slots[a.Site], a.Site)
+	}
+	p.flight = append(p.flight, a.Attempt)
+}
+
 func (p *player) step(e Event) {
 	p.events++
 	for _, a := range p.s.Step(p.now, e) {
@@ -142,6 +175,8 @@ func (p *player) step(e Event) {
 			}
 			p.claims++
 			p.asked = &a
+		case Admission:
+			p.admit(a)
 		case Attempt:
 			p.flight = append(p.flight, a)
 			if a.Expired {

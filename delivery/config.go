@@ -48,7 +48,8 @@ type Config struct {
 	Log *slog.Logger
 	// Dial connects to hosts; address is an IP address and port. Defaults to net.Dialer's DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS is the base of the configuration of every connection. Defaults to Go's own.
+	// TLS is the base of the configuration of every connection. If it has a VerifyConnection or VerifyPeerCertificate, a host
+	// that fails it gets nothing in plaintext either. Defaults to Go's own.
 	TLS *tls.Config
 	// Timeouts bound the steps of a dialogue. Defaults to those of smtpclient.
 	Timeouts smtpclient.Timeouts

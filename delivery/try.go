@@ -193,11 +193,19 @@ func (r *run) dial(ctx context.Context, j *queue.Job, host mx.Host, addr netip.A
 	address := netip.AddrPortFrom(addr, host.Port).String()
 	options := r.sessionOptions(host, j.Message.TLS)
 	session, err := smtpclient.Dial(ctx, address, options)
-	if j.Tries > 0 && handshakeFailed(err) && options.TLS == smtpclient.Opportunistic && !options.Implicit && options.Auth == nil {
+	if j.Tries > 0 && handshakeFailed(err) && plaintextWillDo(options) {
 		options.TLS = smtpclient.NoTLS
 		return smtpclient.Dial(ctx, address, options)
 	}
 	return session, err
+}
+
+// plaintextWillDo reports whether nobody demands anything of TLS: neither the route nor the message, nor a host program that
+// looks at certificates itself.
+func plaintextWillDo(o *smtpclient.Options) bool {
+	c := o.TLSConfig
+	return o.TLS == smtpclient.Opportunistic && !o.Implicit && o.Auth == nil &&
+		(c == nil || c.VerifyConnection == nil && c.VerifyPeerCertificate == nil)
 }
 
 // handshakeFailed reports whether the host offered TLS and it came to nothing, without anybody meddling.

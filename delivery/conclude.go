@@ -32,14 +32,14 @@ func (r *run) conclude(t *try) error {
 	ctx, cancel := r.commitContext()
 	defer cancel()
 	var stored []*queue.Entry
-	if err := r.commit(ctx, j, func() []*queue.Entry { stored = report.entries(); return stored }); err != nil {
-		return err
+	err = r.commit(ctx, j, func() []*queue.Entry { stored = report.entries(); return stored })
+	if err == nil {
+		r.tell(j, t, report, now) // before the report sets out, so that an observer hears of things in their order
 	}
-	r.tell(j, t, report, now) // before the report sets out, so that an observer hears of things in their order
 	for _, e := range stored {
-		r.noteEntry(e)
+		r.noteEntry(e) // whatever the error: it may be there
 	}
-	return nil
+	return err
 }
 
 // commitContext is what the commit of an outcome waits by: when Run must stop, what has happened is still worth a moment.

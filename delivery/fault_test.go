@@ -490,3 +490,30 @@ func TestHeldIsNotDue(t *testing.T) {
 		}
 	})
 }
+
+// A commit that is in doubt to the last may have stored its report all the same.
+func TestReportInDoubtSetsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		inner := w.queue
+		w.queue = &hookedQueue{Queue: inner, commit: func(ctx context.Context, j *queue.Job, more ...*queue.Entry) error {
+			err := inner.Commit(ctx, j, more...)
+			if j.Domain == "a.example" {
+				err = queue.ErrInDoubt
+			}
+			return err
+		}}
+		w.host("mx.a.example", func(c smtptest.Command) string {
+			if c.Verb == "RCPT" {
+				return "550 5.1.1 no such user"
+			}
+			return ""
+		}, "a.example")
+		home := w.host("mx.home.example", nil, "home.example")
+		w.start()
+		id := w.enqueue("nobody@a.example")
+		w.settle(2 * time.Hour)
+		w.wantStates(id, "nobody@a.example bounced")
+		home.wantTaken(t, 1)
+	})
+}

@@ -18,7 +18,7 @@ import (
 // Config says how a [Sender] works. Its zero value works.
 type Config struct {
 	// Hostname is this host's name: what it says in EHLO and who reports come from. It should resolve to the address
-	// that mail is sent from, and back. Defaults to os.Hostname's answer, or "localhost" if that fails.
+	// that mail is sent from, and back. Defaults to os.Hostname's answer, or "localhost" if that is none.
 	Hostname string
 	// Router says where mail goes. Defaults to &mx.Resolver{Hostname: Hostname}: direct to each domain's MX.
 	Router mx.Router
@@ -75,13 +75,13 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("delivery: Config.%s is negative", name)
 		}
 	}
-	if strings.ContainsFunc(c.Hostname, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return c, fmt.Errorf("delivery: Config.Hostname %q is not a host name", c.Hostname)
-	}
 	if c.Hostname == "" {
-		if c.Hostname, _ = os.Hostname(); c.Hostname == "" {
+		if c.Hostname, _ = os.Hostname(); !validHostname(c.Hostname) {
 			c.Hostname = "localhost"
 		}
+	}
+	if !validHostname(c.Hostname) {
+		return c, fmt.Errorf("delivery: Config.Hostname %.100q is not a host name", c.Hostname)
 	}
 	if c.Router == nil {
 		c.Router = &mx.Resolver{Hostname: c.Hostname}
@@ -101,6 +101,11 @@ func (c Config) withDefaults() (Config, error) {
 	defaultTo(&c.PerSite, 10)
 	defaultTo(&c.DrainTimeout, 30*time.Second)
 	return c, nil
+}
+
+// validHostname reports whether EHLO can say s.
+func validHostname(s string) bool {
+	return s != "" && len(s) <= 255 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '<' || r == '>' })
 }
 
 func defaultTo[T comparable](field *T, value T) {

@@ -24,7 +24,7 @@ func setEnvelope(e *queue.Entry, m *Message, due time.Time) error {
 		return err
 	}
 	e.Message.From = from
-	if err := checkWishes(m); err != nil {
+	if err := checkParameters(m); err != nil {
 		return err
 	}
 	if len(m.To) == 0 {
@@ -46,7 +46,7 @@ func setEnvelope(e *queue.Entry, m *Message, due time.Time) error {
 		if from == e.Message.From {
 			from = ""
 		}
-		if err := checkRecipientWishes(field, &to); err != nil {
+		if err := checkRecipientParameters(field, &to); err != nil {
 			return err
 		}
 		if twice := [2]string{a.String(), from}; seen[twice] {
@@ -79,8 +79,8 @@ func parseFrom(field, s string) (string, error) {
 	return a.String(), nil
 }
 
-// checkWishes refuses what no server would be told, or could only refuse, of the message as a whole.
-func checkWishes(m *Message) error {
+// checkParameters refuses what no server would be told, or could only refuse, of the message as a whole.
+func checkParameters(m *Message) error {
 	switch m.TLS {
 	case queue.TLSDefault, queue.TLSRequired, queue.TLSVerified:
 	default:
@@ -100,8 +100,8 @@ func checkWishes(m *Message) error {
 	return nil
 }
 
-// checkRecipientWishes does the same for a recipient.
-func checkRecipientWishes(field string, to *Recipient) error {
+// checkRecipientParameters does the same for a recipient.
+func checkRecipientParameters(field string, to *Recipient) error {
 	const all = queue.NotifySuccess | queue.NotifyFailure | queue.NotifyDelay
 	if to.Notify != queue.NotifyNever && to.Notify&^all != 0 {
 		return &FieldError{field + "Notify", errors.New("is neither NEVER nor a list of SUCCESS, FAILURE and DELAY")}
@@ -112,7 +112,7 @@ func checkRecipientWishes(field string, to *Recipient) error {
 	kind, original, _ := strings.Cut(to.Original, ";")
 	unicode := strings.EqualFold(kind, "utf-8") || !isASCII(original)
 	switch {
-	case kind == "" || original == "" || strings.ContainsFunc(kind, func(r rune) bool { return !isAtomChar(r) }):
+	case kind == "" || original == "" || strings.ContainsFunc(kind, func(r rune) bool { return !isTypeChar(r) }):
 		return &FieldError{field + "Original", errors.New("is no address type, a semicolon and an address")}
 	case strings.ContainsFunc(original, func(r rune) bool { return r < ' ' || r == 0x7f || r == utf8.RuneError }):
 		return &FieldError{field + "Original", errors.New("has a character that isn't printable")}
@@ -122,8 +122,8 @@ func checkRecipientWishes(field string, to *Recipient) error {
 	return nil
 }
 
-// isAtomChar reports whether r is of those that the names of address types are made of.
-func isAtomChar(r rune) bool {
+// isTypeChar reports whether the name of an address type (RFC 3461, section 4.2) may have r.
+func isTypeChar(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-'
 }
 

@@ -111,7 +111,7 @@ func (r *run) dialogue(t *try) {
 		r.observe(Trouble{Time: time.Now(), Key: t.job.Key, Err: err})
 	}
 	reply, verdict := routeFailed(t.job, err)
-	t.settle(t.open(), reply, verdict)
+	t.settle(t.unanswered(), reply, verdict)
 }
 
 func (r *run) routeAndSend(ctx context.Context, t *try) error {

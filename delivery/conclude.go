@@ -115,8 +115,8 @@ func (r *run) reschedule(j *queue.Job, t *try, now time.Time) {
 	j.Held = j.Held || t.uncertain() && r.config.Uncertain == HoldUncertain
 }
 
-// nextDue asks the policy for the next attempt; zero means none. What the Sender adds to the policy's wait by itself is bounded
-// by Config.MaxWait, and no wait reaches past the expiry.
+// nextDue asks the policy for the next attempt; zero means none. What the Sender adds to the policy's wait by itself is
+// bounded by Config.MaxWait, and no wait reaches past the expiry.
 func (r *run) nextDue(j *queue.Job, t *try, now time.Time) time.Time {
 	var last queue.Reply
 	if n := len(j.Attempts); n > 0 {
@@ -139,7 +139,7 @@ func (r *run) nextDue(j *queue.Job, t *try, now time.Time) time.Time {
 	}
 	wait = max(wait, 0)
 	more, _ := retry.Hint(last.Text)
-	if t.uncertain() { // the server may need the time to notice, and a second copy is worse than a late first
+	if t.uncertain() { // a second copy is worse than a late first one
 		more = max(more, 2*wait)
 	}
 	if r.config.MaxWait > 0 {

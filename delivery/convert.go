@@ -73,7 +73,9 @@ func classify(host mx.Host, s *smtpclient.Session, res smtpclient.Result, accept
 }
 
 func errorReply(host mx.Host, e *smtpclient.Error) queue.Reply {
-	r := queue.Reply{Host: clip(host.Name), Addr: e.Addr, Phase: string(e.Phase), Code: e.Code, Enhanced: enhanced(e.Enhanced), Text: clip(e.Text)}
+	r := queue.Reply{
+		Host: clip(host.Name), Addr: e.Addr, Phase: string(e.Phase), Code: e.Code, Enhanced: enhanced(e.Enhanced), Text: clip(e.Text),
+	}
 	if e.Code == 0 && e.Err != nil {
 		r.Text = clip(e.Err.Error())
 	}

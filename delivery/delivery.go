@@ -44,8 +44,8 @@
 //	          +------------------------------------------------> Withdrawn
 //	             Withdraw
 //
-// Failed and Bounced are usually one commit. They are two when the report can't be composed, because the stored message can't
-// be read: the job then comes back for the report alone.
+// Failed and Bounced are usually one commit. They are two when the report can't be composed, because the stored message
+// can't be read: the job then comes back for the report alone.
 //
 // # Plugging in
 //

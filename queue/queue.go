@@ -55,7 +55,8 @@ type Queue interface {
 	// stored as given, but for what [Entry] says about Head and Size. If the message's ID is stored already,
 	// finished or not, nothing changes: added is false, and err is nil if the stored message has the same Digest,
 	// [ErrConflict] if it has another. An entry that [Entry.Check] refuses is refused with that error; an error of
-	// e.Body or e.Head is returned as it is, wrapped. When the queue's own limits are reached the error is [ErrFull].
+	// e.Body or e.Head is returned as it is, wrapped. However long these take, no other method waits for them. When the
+	// queue's own limits are reached the error is [ErrFull].
 	// e and what it points to are the caller's again when Enqueue returns.
 	Enqueue(ctx context.Context, e *Entry) (added bool, err error)
 
@@ -74,9 +75,9 @@ type Queue interface {
 	// bodies that can be read again.
 	//
 	// The queue keeps its own Message, Domain and marks; recipients keep their number and order. Each recipient that is
-	// final and has no mark gets the next [Mark]. The job is finished if Finished is set. When the last unfinished job of a message is finished, its body is gone. An entry of more whose ID is
-	// stored with the same Digest is passed over; with another Digest the commit fails with [ErrConflict]. Limits
-	// that make Enqueue return [ErrFull] don't apply to more.
+	// final and has no mark gets the next [Mark]. The job is finished if Finished is set; when the last job of a message
+	// is, the body is gone. An entry of more whose ID is stored with the same Digest is passed over; with another Digest
+	// the commit fails with [ErrConflict]. Limits that make Enqueue return [ErrFull] don't apply to more.
 	Commit(ctx context.Context, j *Job, more ...*Entry) error
 
 	// Open streams the stored body of a message that has unfinished jobs, holding no lock and no transaction while the

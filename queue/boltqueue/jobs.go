@@ -54,10 +54,15 @@ func (q *Queue) listing(f queue.Filter) lister {
 		return &headLister{claims: q.claims}
 	case f.Ended:
 		return &markLister{since: f.Since}
-	case f.ID != "":
-		return &keyLister{prefix: append([]byte(f.ID), 0), after: jobKey(f.After)}
 	}
-	return &keyLister{after: jobKey(f.After)}
+	list := &keyLister{after: append([]byte(f.After.ID), 0)}
+	if f.After.N >= 0 {
+		list.after = jobKey(queue.Key{ID: f.After.ID, N: min(f.After.N, queue.MaxJobs)})
+	}
+	if f.ID != "" {
+		list.prefix = append([]byte(f.ID), 0)
+	}
+	return list
 }
 
 // page returns the jobs that match f of one page of list.

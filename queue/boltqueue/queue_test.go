@@ -417,3 +417,20 @@ func TestClosed(t *testing.T) {
 		}
 	}
 }
+
+// Numbers that no job has name no job.
+func TestStrangeNumbers(t *testing.T) {
+	ctx := context.Background()
+	q := mustOpen(t, newPath(t), Options{})
+	mustEnqueue(t, q, message("a", nil, "example.com"))
+	for _, n := range []int{-1, 1, queue.MaxJobs, 1 << 32, -1 << 32} {
+		k := queue.Key{ID: "a", N: n}
+		c, err := q.Claim(ctx, queue.ClaimRequest{Now: start, Lease: time.Hour, Limit: 1, Keys: []queue.Key{k}})
+		if err != nil || len(c.Jobs) > 0 {
+			t.Errorf("Claim of %v: %v, %v", k, c.Jobs, err)
+		}
+		if got := len(list(t, q, queue.Filter{After: k})); (got == 1) != (n < 0) {
+			t.Errorf("Jobs after %v: %d", k, got)
+		}
+	}
+}

@@ -81,6 +81,9 @@ func (t *tx) putMessage(m *messageRecord) error { return put(t.messages, []byte(
 
 // job returns the record of a job, without its message; nil if there is none.
 func (t *tx) job(k queue.Key) (*jobRecord, error) {
+	if k.N < 0 || k.N >= queue.MaxJobs {
+		return nil, nil // jobKey has no room for such numbers
+	}
 	key := jobKey(k)
 	v := t.jobs.Get(key)
 	if v == nil {

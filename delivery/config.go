@@ -105,7 +105,8 @@ func (c Config) withDefaults() (Config, error) {
 
 // validHostname reports whether EHLO can say s.
 func validHostname(s string) bool {
-	return s != "" && len(s) <= 255 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '<' || r == '>' })
+	bad := func(r rune) bool { return r <= ' ' || r > '~' || r == '<' || r == '>' }
+	return s != "" && len(s) <= 255 && !strings.ContainsFunc(s, bad)
 }
 
 func defaultTo[T comparable](field *T, value T) {

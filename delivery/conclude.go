@@ -22,7 +22,7 @@ func (r *run) conclude(t *try) error {
 	r.reschedule(j, t, now)
 	report, err := r.report(j, now)
 	if err != nil {
-		r.observe(Trouble{Time: now, Key: j.Key, Err: err}) // the recipients stay failed, to be reported later
+		r.observe(Trouble{Time: now, Key: j.Key, Err: err})
 	}
 	if ended(j) {
 		j.Finished, j.Held = now, false
@@ -32,14 +32,14 @@ func (r *run) conclude(t *try) error {
 	ctx, cancel := r.commitContext()
 	defer cancel()
 	var stored []*queue.Entry
-	if err := r.commit(ctx, j, func() []*queue.Entry { stored = report.entries(); return stored }); err != nil {
-		return err
+	err = r.commit(ctx, j, func() []*queue.Entry { stored = report.entries(); return stored })
+	if err == nil {
+		r.tell(j, t, report, now) // before the report sets out, so that an observer hears of things in their order
 	}
-	r.tell(j, t, report, now) // before the report sets out, so that an observer hears of things in their order
 	for _, e := range stored {
-		r.noteEntry(e)
+		r.noteEntry(e) // whatever the error: it may be there
 	}
-	return nil
+	return err
 }
 
 // commitContext is what the commit of an outcome waits by: when Run must stop, what has happened is still worth a moment.
@@ -122,7 +122,7 @@ func (r *run) nextDue(j *queue.Job, t *try, now time.Time) time.Time {
 	if n := len(j.Attempts); n > 0 {
 		last = j.Attempts[n-1].Reply
 	}
-	wait, ok := r.config.Retry.Next(retry.Attempt{
+	wait, ok := r.next(j.Key, retry.Attempt{
 		N:        max(j.Tries, 1),
 		Enqueued: j.Message.Enqueued,
 		Now:      now,
@@ -150,6 +150,17 @@ func (r *run) nextDue(j *queue.Job, t *try, now time.Time) time.Time {
 		return j.Message.Expires
 	}
 	return due
+}
+
+// next asks the policy. One that panics is taken for retry.Backoff{}, since what the attempt has found out must be committed
+// in any case: who has the message is not to get it again.
+func (r *run) next(k queue.Key, a retry.Attempt) (wait time.Duration, ok bool) {
+	err := guard(func() error { wait, ok = r.config.Retry.Next(a); return nil })
+	if err != nil {
+		r.observe(Trouble{Time: a.Now, Key: k, Err: err})
+		return retry.Backoff{}.Next(a)
+	}
+	return wait, ok
 }
 
 func giveUp(j *queue.Job, why string) {
@@ -182,7 +193,9 @@ func ended(j *queue.Job) bool {
 // tell logs and reports what has been committed.
 func (r *run) tell(j *queue.Job, t *try, report *report, now time.Time) {
 	if t.attempted() {
-		r.log(j, t, now)
+		if err := guard(func() error { r.log(j, t, now); return nil }); err != nil {
+			r.observe(Trouble{Time: now, Key: j.Key, Err: err})
+		}
 	}
 	for i, res := range t.results {
 		if !res.tried {
@@ -192,7 +205,7 @@ func (r *run) tell(j *queue.Job, t *try, report *report, now time.Time) {
 			Time: t.began, Took: now.Sub(t.began), Key: j.Key, Message: j.Message, Recipient: j.Recipients[i].Address,
 			Outcome: outcome(&j.Recipients[i], res), Reply: res.reply, TLS: t.tls, Try: j.Tries,
 		}
-		if j.Recipients[i].State == queue.Pending {
+		if j.Recipients[i].State == queue.Pending && !j.Held {
 			e.Due = j.Due
 		}
 		r.observe(e)

@@ -18,7 +18,7 @@ import (
 // Config says how a [Sender] works. Its zero value works.
 type Config struct {
 	// Hostname is this host's name: what it says in EHLO and who reports come from. It should resolve to the address
-	// that mail is sent from, and back. Defaults to os.Hostname's answer, or "localhost" if that fails.
+	// that mail is sent from, and back. Defaults to os.Hostname's answer, or "localhost" if that is none.
 	Hostname string
 	// Router says where mail goes. Defaults to &mx.Resolver{Hostname: Hostname}: direct to each domain's MX.
 	Router mx.Router
@@ -48,7 +48,8 @@ type Config struct {
 	Log *slog.Logger
 	// Dial connects to hosts; address is an IP address and port. Defaults to net.Dialer's DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS is the base of the configuration of every connection. Defaults to Go's own.
+	// TLS is the base of the configuration of every connection. If it has a VerifyConnection or VerifyPeerCertificate, a host
+	// that fails it gets nothing in plaintext either. Defaults to Go's own.
 	TLS *tls.Config
 	// Timeouts bound the steps of a dialogue. Defaults to those of smtpclient.
 	Timeouts smtpclient.Timeouts
@@ -74,13 +75,13 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("delivery: Config.%s is negative", name)
 		}
 	}
-	if strings.ContainsFunc(c.Hostname, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return c, fmt.Errorf("delivery: Config.Hostname %q is not a host name", c.Hostname)
-	}
 	if c.Hostname == "" {
-		if c.Hostname, _ = os.Hostname(); c.Hostname == "" {
+		if c.Hostname, _ = os.Hostname(); !validHostname(c.Hostname) {
 			c.Hostname = "localhost"
 		}
+	}
+	if !validHostname(c.Hostname) {
+		return c, fmt.Errorf("delivery: Config.Hostname %.100q is not a host name", c.Hostname)
 	}
 	if c.Router == nil {
 		c.Router = &mx.Resolver{Hostname: c.Hostname}
@@ -100,6 +101,12 @@ func (c Config) withDefaults() (Config, error) {
 	defaultTo(&c.PerSite, 10)
 	defaultTo(&c.DrainTimeout, 30*time.Second)
 	return c, nil
+}
+
+// validHostname reports whether EHLO can say s.
+func validHostname(s string) bool {
+	bad := func(r rune) bool { return r <= ' ' || r > '~' || r == '<' || r == '>' }
+	return s != "" && len(s) <= 255 && !strings.ContainsFunc(s, bad)
 }
 
 func defaultTo[T comparable](field *T, value T) {

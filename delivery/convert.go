@@ -28,7 +28,7 @@ func routeFailed(j *queue.Job, err error) (queue.Reply, retry.Verdict) {
 	if !errors.As(err, &e) {
 		return queue.Reply{Phase: "route", Text: clip(err.Error())}, verdict
 	}
-	reply := queue.Reply{Phase: "route", Code: e.Code, Enhanced: e.Enhanced, Text: clip(e.Err.Error())}
+	reply := queue.Reply{Phase: "route", Code: e.Code, Enhanced: clip(e.Enhanced), Text: clip(e.Err.Error())}
 	if errors.Is(err, mx.ErrNoDomain) {
 		reply.Code, reply.Enhanced = noDomain.Code, noDomain.Enhanced
 		last := queue.Reply{}
@@ -59,7 +59,7 @@ func hostFailed(host mx.Host, err error) (queue.Reply, retry.Verdict) {
 
 // classify says what a recipient's result means, after so many others of the transaction had been accepted.
 func classify(host mx.Host, s *smtpclient.Session, res smtpclient.Result, accepted int) (queue.Reply, retry.Verdict) {
-	r := queue.Reply{Host: host.Name, Addr: s.Addr(), Phase: string(res.Phase), Code: res.Reply.Code,
+	r := queue.Reply{Host: clip(host.Name), Addr: s.Addr(), Phase: string(res.Phase), Code: res.Reply.Code,
 		Enhanced: enhanced(res.Reply.Enhanced), Text: clip(res.Reply.Text)}
 	uncertain := false
 	if res.Err != nil {
@@ -74,7 +74,7 @@ func classify(host mx.Host, s *smtpclient.Session, res smtpclient.Result, accept
 
 func errorReply(host mx.Host, e *smtpclient.Error) queue.Reply {
 	r := queue.Reply{
-		Host: host.Name, Addr: e.Addr, Phase: string(e.Phase), Code: e.Code, Enhanced: enhanced(e.Enhanced), Text: clip(e.Text),
+		Host: clip(host.Name), Addr: e.Addr, Phase: string(e.Phase), Code: e.Code, Enhanced: enhanced(e.Enhanced), Text: clip(e.Text),
 	}
 	if e.Code == 0 && e.Err != nil {
 		r.Text = clip(e.Err.Error())
@@ -149,7 +149,8 @@ func tlsVersion(s *smtpclient.Session) string {
 	return ""
 }
 
-// envelope is what is said of a job's message and of its recipients at indexes.
+// envelope is what is said of a job's message and of its recipients at indexes. UTF8 is what the message demands; what an
+// address demands concerns that address alone, and smtpclient sees to it.
 func envelope(j *queue.Job, indexes []int) *smtpclient.Envelope {
 	m := &j.Message
 	e := &smtpclient.Envelope{
@@ -169,12 +170,10 @@ func envelope(j *queue.Job, indexes []int) *smtpclient.Envelope {
 		to := smtpclient.Recipient{Address: r.Address}
 		to.Rcpt.Notify = notify(r.Notify)
 		if kind, address, ok := strings.Cut(r.Original, ";"); ok {
-			to.Rcpt.OriginalRecipientType, to.Rcpt.OriginalRecipient = smtp.DSNAddressType(strings.ToUpper(kind)), address
+			to.Rcpt.OriginalRecipientType, to.Rcpt.OriginalRecipient = smtp.DSNAddressType(kind), address
 		}
-		e.Mail.UTF8 = e.Mail.UTF8 || !isASCII(r.Address)
 		e.To = append(e.To, to)
 	}
-	e.Mail.UTF8 = e.Mail.UTF8 || !isASCII(e.From)
 	return e
 }
 

@@ -16,12 +16,13 @@
 // # The hops of a message
 //
 //  1. The host program calls [Sender.Enqueue] (enqueue.go).
-//  2. The addresses are checked and sorted into jobs, one for each domain. While the body streams to the queue, its line
-//     ends become CRLF, Bcc is cut out, and Date and Message-ID are made if they are missing (internal/intake).
+//  2. The addresses are checked and sorted into jobs, one for each domain (envelope.go). While the body streams to the
+//     queue, its line ends become CRLF, Bcc is cut out, and Date and Message-ID are made if they are missing
+//     (internal/intake).
 //  3. The queue stores jobs and body in one transaction, and syncs.
 //  4. The run loop is woken (sender.go, run.go).
 //  5. The scheduler says which lanes may go, and their due jobs are claimed (internal/schedule).
-//  6. The router names the domain's hosts and what they demand of TLS (try.go).
+//  6. The router names the domain's hosts, what they demand of TLS, and the site whose limit holds (try.go).
 //  7. A host is dialled; the next one if it gives trouble.
 //  8. One transaction sends the message; each answer lands on its recipient.
 //  9. For whoever is still pending, the retry policy says when to try again (conclude.go).

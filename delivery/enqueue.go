@@ -17,10 +17,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-const (
-	maxReceived   = 50  // Received lines: more is a loop (RFC 5321, section 6.3, asks for 100 at most)
-	jobRecipients = 100 // recipients of one job; every server must take so many (RFC 5321, section 4.5.3.1.8)
-)
+// maxReceived is how many Received lines a message may have: more is a loop (RFC 5321, section 6.3, asks for 100 at most).
+const maxReceived = 50
 
 // Enqueue takes the message and returns once it is durable: nil means that it will be delivered, or reported to its sender
 // as failed, whatever happens to this process. An error means that it is not queued: a [*FieldError] if it can't be sent as it
@@ -33,12 +31,14 @@ func (s *Sender) Enqueue(ctx context.Context, m Message) (Receipt, error) {
 		return Receipt{}, err
 	}
 	added, err := s.queue.Enqueue(ctx, e)
-	if err != nil {
-		return Receipt{}, enqueueError(err)
-	}
 	if added {
 		s.observe(Queued{Time: time.Now(), Message: e.Message, To: recipients(e)})
-		s.noteEntry(e)
+	}
+	if err == nil || errors.Is(err, queue.ErrInDoubt) {
+		s.noteEntry(e) // though it may not be new, or not there: nobody else need ever have told Run of it
+	}
+	if err != nil {
+		return Receipt{}, enqueueError(err)
 	}
 	return Receipt{ID: e.Message.ID, Duplicate: !added}, nil
 }
@@ -96,59 +96,6 @@ func hashID(words ...string) queue.ID {
 func writeString(h hash.Hash, s string) {
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
 	io.WriteString(h, s)
-}
-
-// setEnvelope checks the addresses and makes the jobs: one for each domain and reverse-path, split where it is large.
-func setEnvelope(e *queue.Entry, m *Message, due time.Time) error {
-	from, err := parseFrom("From", m.From)
-	if err != nil {
-		return err
-	}
-	e.Message.From = from
-	if len(m.To) == 0 {
-		return &FieldError{"To", errors.New("is empty")}
-	}
-	type lot struct{ domain, from string }
-	seen := make(map[[2]string]bool, len(m.To))
-	jobs := make(map[lot]*queue.Job)
-	for i, to := range m.To {
-		field := fmt.Sprintf("To[%d].", i)
-		a, err := address.Parse(to.Address)
-		if err != nil {
-			return &FieldError{field + "Address", err}
-		}
-		from, err := parseFrom(field+"From", to.From)
-		if err != nil {
-			return err
-		}
-		if twice := [2]string{a.String(), from}; seen[twice] {
-			continue
-		} else {
-			seen[twice] = true
-		}
-		k := lot{a.Domain, from}
-		j := jobs[k]
-		if j == nil || len(j.Recipients) == jobRecipients {
-			j = &queue.Job{Key: queue.Key{ID: e.Message.ID, N: len(e.Jobs)}, Domain: a.Domain, Due: due}
-			jobs[k] = j
-			e.Jobs = append(e.Jobs, j)
-		}
-		j.Recipients = append(j.Recipients, queue.Recipient{
-			Address: a.String(), From: from, Notify: to.Notify, Original: to.Original,
-		})
-	}
-	return nil
-}
-
-func parseFrom(field, s string) (string, error) {
-	if s == "" {
-		return "", nil
-	}
-	a, err := address.Parse(s)
-	if err != nil {
-		return "", &FieldError{field, err}
-	}
-	return a.String(), nil
 }
 
 // setBody makes the entry's body of the message's, to be checked and repaired as it streams.

@@ -73,7 +73,7 @@ func TestRefused(t *testing.T) {
 		{"a body over the limit", "Body", body("Subject: x\r\n\r\n" + strings.Repeat("1234567890\r\n", 1000))},
 		{"51 Received lines", "Body", body(strings.Repeat("Received: from a by b\r\n", 51) + "\r\n")},
 		{"an expiry in the past", "Expires", func(m *delivery.Message) { m.Expires = time.Now().Add(-time.Hour) }},
-		{"an ENVID that isn't UTF-8", "Message", func(m *delivery.Message) { m.EnvelopeID = "\xff" }},
+		{"an ENVID that isn't UTF-8", "EnvelopeID", func(m *delivery.Message) { m.EnvelopeID = "\xff" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, q := newSender(t, delivery.Config{MaxSize: 10_000})
@@ -195,11 +195,19 @@ func TestJobs(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	for field, c := range map[string]delivery.Config{
-		"Lifetime": {Lifetime: -1}, "Concurrency": {Concurrency: -1}, "MaxSize": {MaxSize: -1}, "Hostname": {Hostname: "a b"},
+	for _, c := range []struct {
+		field  string
+		config delivery.Config
+	}{
+		{"Lifetime", delivery.Config{Lifetime: -1}},
+		{"Concurrency", delivery.Config{Concurrency: -1}},
+		{"MaxSize", delivery.Config{MaxSize: -1}},
+		{"Hostname", delivery.Config{Hostname: "a b"}},
+		{"Hostname", delivery.Config{Hostname: "<a.example>"}},
+		{"Hostname", delivery.Config{Hostname: strings.Repeat("a", 256)}},
 	} {
-		if _, err := delivery.New(memqueue.New(), c); err == nil || !strings.Contains(err.Error(), "Config."+field) {
-			t.Errorf("%s: the error is %v", field, err)
+		if _, err := delivery.New(memqueue.New(), c.config); err == nil || !strings.Contains(err.Error(), "Config."+c.field) {
+			t.Errorf("%s: the error is %v", c.field, err)
 		}
 	}
 	if _, err := delivery.New(nil, delivery.Config{}); err == nil {

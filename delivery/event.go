@@ -39,7 +39,7 @@ type Attempted struct {
 	Reply     queue.Reply // what decided; its Host is "" if none was reached
 	TLS       string      // protocol version of the connection, "" for plaintext
 	Try       int         // 1 for the first attempt
-	Due       time.Time   // when the next attempt is due; zero if there will be none
+	Due       time.Time   // when the next attempt is due; zero if there will be none, or the job is held
 }
 
 // Bounced says that delivery to some recipients of a job was given up, in the same commit as the report, if any.

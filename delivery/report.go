@@ -32,7 +32,7 @@ type report struct {
 
 // report composes the report that is due for j, if any, and marks its failed recipients as bounced. If it can't be composed, the
 // recipients that it is for stay failed, and the error says why; once the message has expired it is composed of what there
-// is. The returned report is never nil.
+// is, and if that is not enough, they end without one. The returned report is never nil.
 func (r *run) report(j *queue.Job, now time.Time) (*report, error) {
 	rep := &report{}
 	var told []int
@@ -50,13 +50,17 @@ func (r *run) report(j *queue.Job, now time.Time) (*report, error) {
 	if len(told) == 0 {
 		return rep, nil
 	}
-	if err := r.compose(rep, j, told, now); err != nil {
-		return rep, fmt.Errorf("delivery: composing a report: %w", err)
+	err := r.compose(rep, j, told, now)
+	if err != nil {
+		err = fmt.Errorf("delivery: composing a report: %w", err)
+		if j.Message.Expires.After(now) {
+			return rep, err
+		}
 	}
 	for _, i := range told {
 		rep.bounce(j, i)
 	}
-	return rep, nil
+	return rep, err
 }
 
 func (rep *report) bounce(j *queue.Job, i int) {
@@ -114,14 +118,16 @@ func (r *run) compose(rep *report, j *queue.Job, told []int, now time.Time) erro
 	rep.message = &queue.Message{
 		ID: id, Tenant: j.Message.Tenant, Digest: sha256.Sum256(rep.body), Enqueued: now, Expires: now.Add(r.config.Lifetime),
 		UTF8: !isASCII(string(head)), EightBit: !isASCII(string(rep.body)),
+		TLS: j.Message.TLS, // what must not be seen in the message must not be seen in the report either
 	}
 	rep.job = queue.Job{Key: queue.Key{ID: id}, Domain: to.Domain, Due: now, Recipients: []queue.Recipient{{Address: to.String()}}}
 	return nil
 }
 
-// reportID is the same for the same failure of the same recipients: a commit that is repeated doesn't report twice.
+// reportID is the same for the same failure of the same recipients: a commit that is repeated doesn't report twice. The
+// time is there for a message whose Key, and with it the ID, is used again after the queue has forgotten the first one.
 func reportID(j *queue.Job, told []int) queue.ID {
-	words := []string{"report", j.Key.String()}
+	words := []string{"report", j.Key.String(), j.Message.Enqueued.UTC().Format(time.RFC3339Nano)}
 	for _, i := range told {
 		words = append(words, j.Recipients[i].Address)
 	}

@@ -30,12 +30,18 @@ func (s *Sender) Run(ctx context.Context) error {
 	defer s.ended()
 	hard, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	soft, end := context.WithCancel(ctx)
+	defer end()
 	r := &run{
 		Sender: s,
-		soft:   ctx,
+		soft:   soft,
 		hard:   hard,
 		state:  schedule.New(schedule.Limits{Total: s.config.Concurrency, PerSite: s.config.PerSite}),
 		events: make(chan schedule.Event),
+	}
+	var wakes <-chan struct{}
+	if q, ok := s.queue.(queue.Waker); ok {
+		wakes = q.Wake(soft) // before the lanes are read, so that nothing arrives in between unheard
 	}
 	if err := r.learnLanes(); err != nil {
 		if ctx.Err() != nil {
@@ -43,8 +49,8 @@ func (s *Sender) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("delivery: reading the queue: %w", err)
 	}
-	if q, ok := s.queue.(queue.Waker); ok {
-		r.beside.Go(func() { r.followWakes(q) })
+	if wakes != nil {
+		r.beside.Go(func() { r.followWakes(wakes) })
 	}
 	r.loop(stop)
 	r.beside.Wait()
@@ -74,11 +80,19 @@ func (r *run) learnLanes() error {
 	return nil
 }
 
-// followWakes learns the lanes anew whenever another process has enqueued.
-func (r *run) followWakes(q queue.Waker) {
-	for range q.Wake(r.soft) {
-		if err := r.learnLanes(); err != nil && r.soft.Err() == nil {
+// followWakes learns the lanes anew whenever another process has enqueued, however often it takes.
+func (r *run) followWakes(wakes <-chan struct{}) {
+	for range wakes {
+		for wait := firstWait; ; wait = min(2*wait, longestWait) {
+			err := guard(r.learnLanes)
+			if err == nil || r.soft.Err() != nil {
+				break
+			}
 			r.observe(Trouble{Time: time.Now(), Err: err})
+			select {
+			case <-time.After(wait):
+			case <-r.soft.Done():
+			}
 		}
 	}
 }
@@ -129,6 +143,8 @@ func (r *run) do(actions []schedule.Action) {
 			go func() { r.events <- r.claim(a) }()
 		case schedule.Attempt:
 			go func() { r.events <- r.attempt(a) }()
+		case schedule.Admission:
+			a.Answer <- a.OK
 		}
 	}
 }
@@ -136,12 +152,16 @@ func (r *run) do(actions []schedule.Action) {
 func (r *run) claim(c schedule.Claim) schedule.Claimed {
 	ctx, cancel := context.WithTimeout(r.hard, claimLimit)
 	defer cancel()
-	claimed, err := r.queue.Claim(ctx, queue.ClaimRequest{
-		Now:     time.Now(),
-		Lease:   attemptLimit + leaseMargin,
-		Limit:   c.Limit,
-		Take:    c.Take,
-		Expired: c.Expired,
+	var claimed queue.Claimed
+	err := guard(func() (err error) {
+		claimed, err = r.queue.Claim(ctx, queue.ClaimRequest{
+			Now:     time.Now(),
+			Lease:   attemptLimit + leaseMargin,
+			Limit:   c.Limit,
+			Take:    c.Take,
+			Expired: c.Expired,
+		})
+		return err
 	})
 	if err != nil {
 		r.observe(Trouble{Time: time.Now(), Err: err})
@@ -153,9 +173,10 @@ func (r *run) claim(c schedule.Claim) schedule.Claimed {
 func (r *run) attempt(a schedule.Attempt) schedule.Ended {
 	j := a.Job
 	ended := schedule.Ended{Attempt: a, Lane: j.Lane(), Due: j.Leased, Expires: j.Message.Expires}
-	t := newTry(j, time.Now())
+	t := newTry(a, time.Now())
 	err := guard(func() error { return r.end(t) })
 	t.closing.Wait() // the slot stands for a connection too
+	ended.Site = t.site
 	switch {
 	case err != nil:
 		// The job is leased still, or lost to somebody else; it is claimable when the lease ends.
@@ -175,7 +196,7 @@ func (r *run) end(t *try) error {
 	if t.due() {
 		r.dialogue(t)
 		if !t.attempted() {
-			return r.release(t.job) // Run ends: back to the queue, as if nothing had been
+			return r.release(t.job) // Run ends, or the site is full: back to the queue, as if nothing had been
 		}
 	}
 	return r.conclude(t)

@@ -141,11 +141,14 @@ func TestSiteLimit(t *testing.T) {
 		}, "a.example", "b.example")
 		quick := w.host("mx.quick.example", nil, "quick.example")
 		w.config.PerSite = 3
+		for i := range 20 {
+			w.routes[fmt.Sprintf("new%d.example", i)] = []mx.Host{busy.Host}
+		}
 		w.start()
-		w.enqueue("x@a.example") // so that the domains are known to be of one site
-		w.enqueue("x@b.example")
-		w.settle(2 * time.Second)
-		for i := range 50 {
+		for i := range 20 { // nobody knows yet that these are of the same site
+			w.enqueue(fmt.Sprintf("x@new%d.example", i))
+		}
+		for i := range 51 {
 			w.enqueue(fmt.Sprintf("u%d@a.example", i))
 			w.enqueue(fmt.Sprintf("u%d@b.example", i))
 		}
@@ -153,7 +156,7 @@ func TestSiteLimit(t *testing.T) {
 		w.settle(100 * time.Millisecond)
 		quick.wantTaken(t, 1)
 		w.settle(time.Minute)
-		busy.wantTaken(t, 102)
+		busy.wantTaken(t, 122)
 		if busy.most > 3 {
 			t.Errorf("%d connections at once", busy.most)
 		}

@@ -12,6 +12,9 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
+// A queue in trouble is asked again after firstWait, and then after twice the last wait.
+const firstWait, longestWait = 100 * time.Millisecond, 30 * time.Second
+
 // Sender takes messages and delivers them. Its methods may be called by several goroutines at once. Enqueue works whether
 // or not Run does; what is enqueued while nothing runs waits in the queue.
 type Sender struct {
@@ -119,8 +122,8 @@ func guard(f func() error) (err error) {
 // commit stores j and what follows from it. A queue that fails for a while is asked again until j's lease ends or ctx does;
 // the entries are made anew for each try, since a body is read only once.
 func (s *Sender) commit(ctx context.Context, j *queue.Job, more func() []*queue.Entry) error {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 30*time.Second) {
-		err := s.queue.Commit(ctx, j, more()...)
+	for wait := firstWait; ; wait = min(2*wait, longestWait) {
+		err := guard(func() error { return s.queue.Commit(ctx, j, more()...) })
 		if err == nil || permanent(err) || !time.Now().Add(wait).Before(j.Leased) {
 			return err
 		}

@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -56,6 +57,21 @@ func TestBrokenTLS(t *testing.T) {
 		w.wantStates(open, "ann@a.example delivered")
 		w.wantStates(closed, "ben@a.example pending")
 		h.wantTaken(t, 1)
+	})
+}
+
+// A host program that looks at certificates itself demands TLS by that.
+func TestRefusedCertificate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.config.Retry = retry.Schedule{time.Minute}
+		w.config.TLS = &tls.Config{VerifyConnection: func(tls.ConnectionState) error { return errors.New("not one of ours") }}
+		h := w.serve(&smtptest.Server{Name: "mx.a.example", StartTLS: true}, "a.example")
+		w.start()
+		id := w.enqueue("ann@a.example")
+		w.settle(time.Hour)
+		w.wantPending(id)
+		h.wantTaken(t, 0)
 	})
 }
 

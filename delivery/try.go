@@ -1,13 +1,13 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/delivery/internal/schedule"
@@ -28,12 +28,14 @@ const (
 // try is one attempt at a job: what each recipient's answer was. Nothing is decided here but where to go next.
 type try struct {
 	job     *queue.Job
+	site    string // whose slot it has
+	expired bool   // it was claimed to be ended, and has no slot
 	began   time.Time
 	results []result // for each of the job's recipients
 	tls     string   // protocol version of the last connection
 
 	dials, hosts int
-	transferring atomic.Bool    // the message's data is on its way
+	begin        func() error   // called before the message's data is sent: the end of Run waits for it then, or has come
 	closing      sync.WaitGroup // sessions that say goodbye
 }
 
@@ -44,13 +46,13 @@ type result struct {
 	verdict retry.Verdict
 }
 
-func newTry(j *queue.Job, now time.Time) *try {
-	return &try{job: j, began: now, results: make([]result, len(j.Recipients))}
+func newTry(a schedule.Attempt, now time.Time) *try {
+	return &try{job: a.Job, site: a.Site, expired: a.Expired, began: now, results: make([]result, len(a.Job.Recipients))}
 }
 
 // due reports whether there is something to send: a recipient is pending, and the message has not expired.
 func (t *try) due() bool {
-	return len(t.open()) > 0 && t.job.Message.Expires.After(t.began)
+	return len(t.open()) > 0 && !t.expired && t.job.Message.Expires.After(t.began)
 }
 
 // attempted reports whether anything was found out.
@@ -66,6 +68,11 @@ func (t *try) open() (open []int) {
 		}
 	}
 	return open
+}
+
+// unanswered returns those of the open recipients about whom no server has said anything.
+func (t *try) unanswered() []int {
+	return slices.DeleteFunc(t.open(), func(i int) bool { return t.results[i].reply.Code != 0 })
 }
 
 // uncertain reports whether some recipient's outcome can't be known.
@@ -85,23 +92,26 @@ func (t *try) settle(indexes []int, reply queue.Reply, v retry.Verdict) {
 func (r *run) dialogue(t *try) {
 	ctx, cancel := context.WithTimeout(r.hard, attemptLimit)
 	defer cancel()
-	defer context.AfterFunc(r.soft, func() {
-		if !t.transferring.Load() {
-			cancel()
+	stop := context.AfterFunc(r.soft, cancel)
+	defer stop()
+	t.begin = sync.OnceValue(func() error {
+		if !stop() {
+			<-ctx.Done()
 		}
-	})()
+		return ctx.Err()
+	})
 	err := guard(func() error { return r.routeAndSend(ctx, t) })
 	if err == nil && !t.attempted() {
 		err = errors.New("the route has no host with an address")
 	}
-	if err == nil || r.soft.Err() != nil {
+	if err == nil || err == errFull || r.soft.Err() != nil {
 		return
 	}
 	if !errors.As(err, new(*mx.Error)) {
 		r.observe(Trouble{Time: time.Now(), Key: t.job.Key, Err: err})
 	}
 	reply, verdict := routeFailed(t.job, err)
-	t.settle(t.open(), reply, verdict)
+	t.settle(t.unanswered(), reply, verdict)
 }
 
 func (r *run) routeAndSend(ctx context.Context, t *try) error {
@@ -109,7 +119,9 @@ func (r *run) routeAndSend(ctx context.Context, t *try) error {
 	if err != nil {
 		return err
 	}
-	r.events <- schedule.Routed{Domain: t.job.Domain, Site: route.Site}
+	if !r.enter(t, cmp.Or(route.Site, t.job.Domain)) {
+		return errFull
+	}
 	for _, host := range preferLast(route.Hosts, t.job) {
 		for _, addr := range host.Addrs {
 			if len(t.open()) == 0 || t.dials >= maxDials || t.hosts >= maxHosts || t.uncertain() || ctx.Err() != nil {
@@ -123,6 +135,21 @@ func (r *run) routeAndSend(ctx context.Context, t *try) error {
 	return nil
 }
 
+// errFull means that the job was routed to a site that has no free slot. It waits for one in the queue, which is no attempt.
+var errFull = errors.New("site full")
+
+// enter takes a slot of the site that the job was routed to, in place of the one that the attempt began with. It reports
+// whether there was one.
+func (r *run) enter(t *try, site string) bool {
+	answer := make(chan bool, 1)
+	r.events <- schedule.Routed{Attempt: schedule.Attempt{Job: t.job, Site: t.site}, To: site, Answer: answer}
+	if !<-answer {
+		return false
+	}
+	t.site = site
+	return true
+}
+
 // visit dials one address of a host and sends to whom it can. It reports whether there was a session.
 func (r *run) visit(ctx context.Context, t *try, host mx.Host, addr netip.Addr) bool {
 	t.dials++
@@ -130,7 +157,7 @@ func (r *run) visit(ctx context.Context, t *try, host mx.Host, addr netip.Addr) 
 	if err != nil {
 		if !r.cutShort(ctx) {
 			reply, verdict := hostFailed(host, err)
-			t.settle(t.open(), reply, verdict)
+			t.settle(t.unanswered(), reply, verdict) // an answer says more than that another host gave none
 		}
 		return false
 	}
@@ -166,11 +193,19 @@ func (r *run) dial(ctx context.Context, j *queue.Job, host mx.Host, addr netip.A
 	address := netip.AddrPortFrom(addr, host.Port).String()
 	options := r.sessionOptions(host, j.Message.TLS)
 	session, err := smtpclient.Dial(ctx, address, options)
-	if j.Tries > 0 && handshakeFailed(err) && options.TLS == smtpclient.Opportunistic && !options.Implicit && options.Auth == nil {
+	if j.Tries > 0 && handshakeFailed(err) && plaintextWillDo(options) {
 		options.TLS = smtpclient.NoTLS
 		return smtpclient.Dial(ctx, address, options)
 	}
 	return session, err
+}
+
+// plaintextWillDo reports whether nobody demands anything of TLS: neither the route nor the message, nor a host program that
+// looks at certificates itself.
+func plaintextWillDo(o *smtpclient.Options) bool {
+	c := o.TLSConfig
+	return o.TLS == smtpclient.Opportunistic && !o.Implicit && o.Auth == nil &&
+		(c == nil || c.VerifyConnection == nil && c.VerifyPeerCertificate == nil)
 }
 
 // handshakeFailed reports whether the host offered TLS and it came to nothing, without anybody meddling.
@@ -179,21 +214,31 @@ func handshakeFailed(err error) bool {
 	return errors.As(err, &e) && e.Phase == smtpclient.PhaseSTARTTLS && !errors.Is(err, smtpclient.ErrInjected)
 }
 
+// unreadable stands for an answer where there is none because the queue doesn't give the message. No host is to blame, and no
+// other one would help.
+var unreadable = queue.Reply{Phase: "body", Text: "the stored message can't be read"}
+
 // transact sends the message to the recipients at indexes. The error says that the session is of no further use.
 func (r *run) transact(ctx context.Context, t *try, session *smtpclient.Session, host mx.Host, indexes []int) error {
 	body, err := r.queue.Open(ctx, t.job.Key.ID)
 	if err != nil {
-		r.observe(Trouble{Time: time.Now(), Key: t.job.Key, Err: err})
-		t.settle(indexes, queue.Reply{Phase: "body", Text: "the stored message can't be read"}, retry.Verdict{Outcome: retry.Temporary})
+		r.settleUnreadable(ctx, t, indexes, err)
 		return err
 	}
 	defer body.Close()
-	results, err := session.Send(ctx, envelope(t.job, indexes), &transfer{Reader: body, run: r, try: t})
+	data := &transfer{body: body, begin: t.begin}
+	results, err := session.Send(ctx, envelope(t.job, indexes), data)
+	var lost []int // those about whom nothing is known because the body ended too early
 	accepted := 0
 	for k, i := range indexes {
 		res := results[k]
-		if res.Err != nil && res.Err.Code == 0 && !res.Err.Uncertain && r.cutShort(ctx) {
+		silent := res.Err != nil && res.Err.Code == 0 && !res.Err.Uncertain
+		switch {
+		case silent && r.cutShort(ctx):
 			continue // nobody answered: we hung up
+		case silent && data.err != nil:
+			lost = append(lost, i)
+			continue
 		}
 		reply, verdict := classify(host, session, res, accepted)
 		t.settle([]int{i}, reply, verdict)
@@ -201,7 +246,17 @@ func (r *run) transact(ctx context.Context, t *try, session *smtpclient.Session,
 			accepted++
 		}
 	}
+	r.settleUnreadable(ctx, t, lost, data.err)
 	return err
+}
+
+// settleUnreadable defers the recipients at indexes, if there are any, because the stored message can't be read.
+func (r *run) settleUnreadable(ctx context.Context, t *try, indexes []int, err error) {
+	if len(indexes) == 0 || r.cutShort(ctx) {
+		return
+	}
+	r.observe(Trouble{Time: time.Now(), Key: t.job.Key, Err: err})
+	t.settle(indexes, unreadable, retry.Verdict{Outcome: retry.Temporary})
 }
 
 // cutShort reports whether a dialogue ended because Run does.
@@ -209,17 +264,18 @@ func (r *run) cutShort(ctx context.Context) bool { return r.soft.Err() != nil &&
 
 // transfer is a message's data on its way out. Its first octet is the point from which the dialogue may go on when Run ends.
 type transfer struct {
-	io.Reader
-	run *run
-	try *try
+	body  io.Reader
+	begin func() error
+	err   error // why body ended before its end
 }
 
 func (t *transfer) Read(p []byte) (int, error) {
-	if !t.try.transferring.Load() {
-		t.try.transferring.Store(true)
-		if err := t.run.soft.Err(); err != nil {
-			return 0, err
-		}
+	if err := t.begin(); err != nil {
+		return 0, err
 	}
-	return t.Reader.Read(p)
+	n, err := t.body.Read(p)
+	if err != nil && err != io.EOF {
+		t.err = err
+	}
+	return n, err
 }

@@ -33,8 +33,8 @@ type Address struct {
 func (a Address) String() string { return a.Local + "@" + a.Domain }
 
 // Parse parses a mailbox. Quotes that aren't needed are dropped, U-labels become A-labels, and an address literal gets its
-// canonical form. Refused are, beyond what the grammar refuses: angle brackets even inside quotes, where the grammar has
-// them but a careless server would take what follows for parameters; a trailing dot; a domain that ends in a number.
+// canonical form. Refused are, beyond what the grammar refuses: angle brackets and spaces even inside quotes, where the
+// grammar has them but a careless server would take what follows for parameters; a trailing dot; a domain that ends in a number.
 // The null sender isn't a mailbox.
 func Parse(s string) (Address, error) {
 	a, err := parse(s)
@@ -109,6 +109,9 @@ func splitQuoted(s string) (local, domain string, err error) {
 			domain, found := strings.CutPrefix(s[i+1:], "@")
 			if !found || domain == "" {
 				return "", "", errors.New("has no domain")
+			}
+			if strings.Contains(content.String(), " ") {
+				return "", "", errors.New("local part has a space")
 			}
 			return quote(content.String()), domain, nil
 		case '\\':

@@ -21,9 +21,11 @@ func (e Ready) Merge(o Ready) Ready {
 	return Ready{Lane: o.Lane, Due: earliest(e.Due, o.Due), Expires: earliest(e.Expires, o.Expires)}
 }
 
-// Routed says which site a domain was found to belong to.
+// Routed says to which site the domain of an attempt was found to belong. It is answered by an Admission.
 type Routed struct {
-	Domain, Site string
+	Attempt
+	To     string
+	Answer chan<- bool // goes into the Admission as it is
 }
 
 // Claimed answers a Claim.
@@ -49,7 +51,7 @@ func (Claimed) event() {}
 func (Ended) event()   {}
 func (Drain) event()   {}
 
-// Action is something to do: [Claim] or [Attempt].
+// Action is something to do: [Claim], [Attempt] or [Admission].
 type Action interface{ action() }
 
 // Claim asks for a claim, to be answered by a Claimed.
@@ -66,5 +68,13 @@ type Attempt struct {
 	Expired bool
 }
 
-func (Claim) action()   {}
-func (Attempt) action() {}
+// Admission says whether an attempt that was routed may go on. If it may, the slot that it has is from now on one of the site
+// that it was routed to. If not, that site is full, and the job is to be given back: it will come again when its turn is.
+type Admission struct {
+	Routed
+	OK bool
+}
+
+func (Claim) action()     {}
+func (Attempt) action()   {}
+func (Admission) action() {}

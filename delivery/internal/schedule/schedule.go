@@ -32,7 +32,8 @@ const (
 	// maxExpiring bounds the expired jobs under way. They need no connection, so they don't count for Limits: no limit
 	// may keep a message from its end.
 	maxExpiring = 16
-	// maxSites bounds what is remembered of which domain belongs to which site. Forgetting costs one attempt at most.
+	// maxSites bounds what is remembered of which domain belongs to which site. Forgetting may cost a job one way to the
+	// router and back.
 	maxSites = 100_000
 	// The wait after a failed claim doubles from the first to the second.
 	minPause, maxPause = 250 * time.Millisecond, 30 * time.Second
@@ -78,7 +79,7 @@ func (s *State) Step(now time.Time, e Event) []Action {
 	case Ready:
 		s.ready(e)
 	case Routed:
-		s.learn(e)
+		actions = append(actions, s.routed(e))
 	case Claimed:
 		actions = s.claimed(now, e)
 	case Ended:
@@ -140,15 +141,39 @@ func (s *State) ready(e Ready) {
 	}
 }
 
+// routed moves an attempt to the site that it was routed to. It began with a slot of another one if nothing was known of its
+// domain, or if that has moved.
+func (s *State) routed(e Routed) Admission {
+	s.learn(e.Job.Domain, e.To)
+	if e.To == e.Site {
+		return Admission{e, true}
+	}
+	to := s.site(e.To)
+	if to.running+to.asked >= s.limits.PerSite {
+		return Admission{e, false}
+	}
+	to.running++
+	s.leave(e.Site)
+	return Admission{e, true}
+}
+
 // learn notes which site a domain belongs to.
-func (s *State) learn(e Routed) {
-	if e.Site == s.siteName(e.Domain) {
+func (s *State) learn(domain, site string) {
+	if site == s.siteName(domain) {
 		return
 	}
 	if len(s.siteOf) >= maxSites {
 		clear(s.siteOf)
 	}
-	s.siteOf[e.Domain] = e.Site
+	s.siteOf[domain] = site
+}
+
+// leave gives a slot of a site back.
+func (s *State) leave(name string) {
+	if st := s.sites[name]; st != nil {
+		st.running--
+		s.reopen(st)
+	}
 }
 
 func (s *State) siteName(domain string) string {
@@ -164,10 +189,7 @@ func (s *State) ended(e Ended) {
 		s.expiring--
 	} else {
 		s.running--
-		if st := s.sites[e.Site]; st != nil {
-			st.running--
-			s.reopen(st)
-		}
+		s.leave(e.Site)
 	}
 	if e.Due.IsZero() && e.Expires.IsZero() {
 		return

@@ -66,8 +66,8 @@ func TestIdleCostsNothing(t *testing.T) {
 
 func TestSiteLimitHoldsOverLanes(t *testing.T) {
 	s := New(Limits{Total: 100, PerSite: 2})
-	s.Step(at(0), Routed{Domain: "a.example", Site: "big"})
-	s.Step(at(0), Routed{Domain: "b.example", Site: "big"})
+	s.learn("a.example", "big")
+	s.learn("b.example", "big")
 	claimOf(t, s.Step(at(0), Ready{Lane: lane1("a.example"), Due: at(0)}))
 	s.Step(at(0), Ready{Lane: lane1("b.example"), Due: at(0)})
 	actions := s.Step(at(0), Claimed{Claimed: queue.Claimed{
@@ -80,6 +80,30 @@ func TestSiteLimitHoldsOverLanes(t *testing.T) {
 	c := claimOf(t, s.Step(at(1), Ended{Attempt: first, Lane: lane1("a.example")}))
 	if len(c.Take) != 1 || c.Take[0] != (queue.Take{Lane: lane1("b.example"), N: 1}) {
 		t.Fatalf("claims %+v: the lane that has waited longest is next, with the one free slot", c)
+	}
+}
+
+// Domains whose common site nobody knew of begin with slots of their own, and go on with those of the site.
+func TestSiteLimitHoldsOverUnknownDomains(t *testing.T) {
+	s := New(Limits{Total: 100, PerSite: 1})
+	begin := func(domain string) Attempt {
+		claimOf(t, s.Step(at(0), Ready{Lane: lane1(domain), Due: at(0)}))
+		return s.Step(at(0), Claimed{Claimed: queue.Claimed{Jobs: []*queue.Job{job(domain, 0)}, Lanes: []time.Time{{}}}})[0].(Attempt)
+	}
+	a, b := begin("a.example"), begin("b.example")
+	if got := s.Step(at(0), Routed{Attempt: a, To: "big"}); len(got) != 1 || !got[0].(Admission).OK {
+		t.Fatalf("the first one is not admitted: %v", got)
+	}
+	a.Site = "big"
+	if got := s.Step(at(0), Routed{Attempt: b, To: "big"}); len(got) != 1 || got[0].(Admission).OK {
+		t.Fatalf("the second one is admitted to a full site: %v", got)
+	}
+	if got := s.Step(at(0), Ended{Attempt: b, Lane: lane1("b.example"), Due: at(0)}); got != nil || !s.Wake().IsZero() {
+		t.Fatalf("what was given back doesn't wait for a slot: %v", got)
+	}
+	c := claimOf(t, s.Step(at(1), Ended{Attempt: a, Lane: lane1("a.example")}))
+	if c.Take[0].Lane != lane1("b.example") {
+		t.Fatalf("claims %+v", c)
 	}
 }
 
@@ -320,7 +344,7 @@ func (w *world) finish() {
 	j := w.jobs[a.Job.Key]
 	e := Ended{Attempt: a, Lane: a.Job.Lane()}
 	if w.rand.IntN(3) == 0 {
-		w.do(w.s.Step(w.now, Routed{Domain: a.Job.Domain, Site: fmt.Sprintf("site%d", w.rand.IntN(3))}))
+		w.s.learn(a.Job.Domain, fmt.Sprintf("site%d", w.rand.IntN(3)))
 	}
 	if j.tries++; j.tries < 4 && w.rand.IntN(2) == 0 {
 		j.leased, j.due = false, w.now.Add(time.Duration(w.rand.IntN(60))*time.Second)

@@ -18,18 +18,19 @@ const (
 	drainTimeout = 30 * time.Second
 )
 
-// listener accepts connections from this machine, no more than maxConnections at a time. Once it is closed, what it has
-// accepted drains: a connection on which no message is coming in ends.
+// listener accepts connections from this machine, up to a limit. Once it is closed, what it has accepted drains: a
+// connection on which no message is coming in ends.
 type listener struct {
 	net.Listener
+	limit int
 
 	mu     sync.Mutex // guards what follows
 	conns  map[*conn]bool
 	closed bool
 }
 
-func newListener(l net.Listener) *listener {
-	return &listener{Listener: l, conns: make(map[*conn]bool)}
+func newListener(l net.Listener, limit int) *listener {
+	return &listener{Listener: l, limit: limit, conns: make(map[*conn]bool)}
 }
 
 // Accept waits for the next connection, and turns others away in the meantime.
@@ -64,7 +65,7 @@ func turnAway(c net.Conn, reply string) {
 func (l *listener) add(raw net.Conn) (*conn, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.conns) >= maxConnections {
+	if len(l.conns) >= l.limit {
 		return nil, false
 	}
 	c := &conn{Conn: raw, listener: l, draining: l.closed}

@@ -69,7 +69,7 @@ func serve(ctx context.Context, o *options, q queue.Queue, l net.Listener, log *
 	sent := make(chan error, 1)
 	go func() { sent <- sender.Run(sending) }()
 
-	door := newListener(l)
+	door := newListener(l, maxConnections)
 	server := newServer(sender, o.hostname, o.maxSize, log)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(door) }()

@@ -69,18 +69,19 @@ func TestEnvelope(t *testing.T) {
 	next := target(t, nil)
 	r := startInside(t, memqueue.New(), nil, "-relay", "smtp://"+next.Addr)
 	c := hello(t, r.addr)
-	c.say("250 ", "MAIL FROM:<\"a b\"@example.org> RET=HDRS ENVID=QQ+3D123 SMTPUTF8 BODY=8BITMIME")
+	c.say("250 ", "MAIL FROM:<\"a:b\"@example.org> RET=HDRS ENVID=QQ+3D123 SMTPUTF8 BODY=8BITMIME")
 	c.say("250 ", "RCPT TO:<b@example.net> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;bee+40example.net")
 	c.say("250 ", "RCPT TO:<\"c\\\"d\"@example.net> NOTIFY=NEVER")
 	c.say("354 ", "DATA")
 	c.say("250 2.0.0 ", "Subject: Grüße\r\nDate: x\r\nMessage-ID: <y@z>\r\n\r\nHello.\r\n.")
 	id := r.wait(t, "queued", 1)[0]["id"].(string)
-	messages, err := next.Wait(newContext(t), 1)
-	if err != nil {
-		t.Fatal(err)
+	e := r.wait(t, "attempt", 2)
+	messages := next.Messages()
+	if len(messages) != 1 {
+		t.Fatalf("no message: %v", e)
 	}
 	m := messages[0]
-	if want := `"a b"@example.org`; m.From != want {
+	if want := `"a:b"@example.org`; m.From != want {
 		t.Errorf("from %q, want %q", m.From, want)
 	}
 	for _, want := range []string{"RET=HDRS", "ENVID=QQ+3D123", "SMTPUTF8", "BODY=8BITMIME"} {

@@ -333,3 +333,16 @@ func (q faultyQueue) Enqueue(ctx context.Context, e *queue.Entry) (bool, error) 
 func closed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
+
+// submit is mail for other goroutines than the test's. It reports whether the message was taken.
+func (c *client) submit(from, to, body string) bool {
+	for _, command := range []string{"MAIL FROM:<" + from + ">", "RCPT TO:<" + to + ">", "DATA", body + "\r\n."} {
+		if _, err := io.WriteString(c.conn, command+"\r\n"); err != nil {
+			return false
+		}
+		if line, err := c.reply(); err != nil || line[0] != '2' && line[0] != '3' {
+			return false
+		}
+	}
+	return true
+}

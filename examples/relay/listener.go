@@ -100,9 +100,10 @@ func (l *listener) hangUp() {
 	}
 }
 
-// shutdown closes the listener of a server and returns when all its sessions have ended, or were given up.
-func shutdown(server *smtp.Server, l *listener) {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+// shutdown closes the listener of a server and returns when all its sessions have ended; those that take longer than limit
+// are cut off.
+func shutdown(server *smtp.Server, l *listener, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	if server.Shutdown(ctx) != nil {
 		l.hangUp()

@@ -83,7 +83,7 @@ func serve(ctx context.Context, o *options, q queue.Queue, l net.Listener, log *
 		sent <- nil
 		err = fmt.Errorf("sending: %w", err)
 	}
-	shutdown(server, door)
+	shutdown(server, door, drainTimeout)
 	stopSending()
 	err = errors.Join(err, <-sent)
 	log.Info("stop")

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"flag"
 	"io"
 	"net"
 	"strings"
@@ -63,13 +65,24 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
+func TestHelp(t *testing.T) {
+	var text strings.Builder
+	if _, err := parseOptions([]string{"-h"}, &text); !errors.Is(err, flag.ErrHelp) {
+		t.Error(err)
+	}
+	for _, name := range []string{"listen", "queue", "hostname", "relay", "dns", "port", "retry", "expire", "max-size", "log", "allow-private"} {
+		if !strings.Contains(text.String(), "\n  -"+name) {
+			t.Errorf("-%s is not explained", name)
+		}
+	}
+}
+
 func TestDuration(t *testing.T) {
 	for in, want := range map[string]time.Duration{
 		"5d": 120 * time.Hour, "1d12h": 36 * time.Hour, "90m": 90 * time.Minute, "100ms": 100 * time.Millisecond, "0d1s": time.Second,
 	} {
-		var d duration
-		if err := d.Set(in); err != nil || time.Duration(d) != want {
-			t.Errorf("%q is %v, %v; want %v", in, time.Duration(d), err, want)
+		if got, err := parseDuration(in); err != nil || got != want {
+			t.Errorf("%q is %v, %v; want %v", in, got, err, want)
 		}
 	}
 }

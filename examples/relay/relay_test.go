@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/memqueue"
 	"github.com/postroad/postroad/smtpclient/smtptest"
@@ -379,6 +381,37 @@ func TestDrain(t *testing.T) {
 	}
 	if delivered := len(next.Messages()) == 1; delivered != !jobs[0].Finished.IsZero() {
 		t.Errorf("delivered: %v, finished: %v", delivered, jobs[0].Finished)
+	}
+}
+
+// A client that never finishes its message doesn't keep the relay from ending.
+func TestCutOff(t *testing.T) {
+	raw, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sender, err := delivery.New(memqueue.New(), delivery.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newListener(raw, 10)
+	server := newServer(sender, "mx.example", 1000, slog.New(slog.DiscardHandler))
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	c := hello(t, raw.Addr().String())
+	c.say("250 ", "MAIL FROM:<a@example.org>")
+	c.say("250 ", "RCPT TO:<b@example.net>")
+	c.say("354 ", "DATA")
+	c.send("Subject: x\r\n")
+	shutdown(server, l, time.Millisecond)
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	for err == nil {
+		_, err = c.reply()
+	}
+	if !closed(err) {
+		t.Error(err)
 	}
 }
 

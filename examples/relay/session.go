@@ -33,7 +33,7 @@ func newServer(sender *delivery.Sender, hostname string, maxSize int64, log *slo
 		return &session{sender: sender, hostname: hostname, smtp: c}, nil
 	}))
 	s.Domain = hostname
-	s.MaxMessageBytes = maxSize
+	s.MaxMessageBytes = maxSize // the server refuses one of exactly this size, too, since it counts before it sees the end
 	s.MaxRecipients = maxRecipients
 	s.MaxLineLength = maxLine
 	s.ReadTimeout = readTimeout

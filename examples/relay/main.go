@@ -5,6 +5,11 @@
 //
 // SIGTERM or SIGINT ends it in order: it stops listening, lets the messages that are coming in and going out finish, and
 // closes the queue. Killed in any other way it loses nothing that it has answered with 250.
+//
+// The log goes to standard error. With -log json each line is an object, with a msg of its own for each kind of event: start,
+// queued, attempt, bounced, held, trouble, stop. There is one "attempt" for each attempt and recipient, with id, from, to,
+// host, addr (and port), phase, code (0 without an answer), enhanced, text, outcome (delivered, deferred, failed or uncertain)
+// and took (nanoseconds). The id is the one of "queued as".
 package main
 
 import (

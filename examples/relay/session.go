@@ -144,9 +144,6 @@ func (s *session) received(id queue.ID, utf8 bool) string {
 	if utf8 {
 		protocol = "UTF8SMTP"
 	}
-	if _, ok := s.smtp.TLSConnectionState(); ok {
-		protocol += "S"
-	}
 	return fmt.Sprintf("Received: from %s (%s)\r\n\tby %s with %s id %s;\r\n\t%s\r\n",
 		heloName(s.smtp.Hostname()), literal(s.smtp.Conn().RemoteAddr()), s.hostname, protocol, id, time.Now().Format(time.RFC1123Z))
 }

@@ -141,6 +141,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
+// drain ends the connection once no message is coming in.
 func (c *conn) drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

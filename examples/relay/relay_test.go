@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-smtp"
+
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/memqueue"
@@ -386,6 +388,42 @@ func TestDrain(t *testing.T) {
 
 // A client that never finishes its message doesn't keep the relay from ending.
 func TestCutOff(t *testing.T) {
+	l, server, served := serveOnly(t, readTimeout)
+	c := stalled(t, l)
+	shutdown(server, l, time.Millisecond)
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	var err error
+	for err == nil {
+		_, err = c.reply()
+	}
+	if !closed(err) {
+		t.Error(err)
+	}
+}
+
+// What comes of a message after the patience with it has ended is not taken for commands.
+func TestStalledMessage(t *testing.T) {
+	l, server, _ := serveOnly(t, time.Second)
+	defer shutdown(server, l, patience)
+	c := stalled(t, l)
+	c.expect("451 4.4.2 ")
+	io.WriteString(c.conn, "\r\nNOOP\r\n.\r\nNOOP\r\n")
+	for {
+		line, err := c.reply()
+		if closed(err) {
+			return
+		}
+		if err != nil || !strings.HasPrefix(line, "421 ") {
+			t.Fatalf("the connection goes on: %q, %v", line, err)
+		}
+	}
+}
+
+// serveOnly starts a server without a running Sender.
+func serveOnly(t *testing.T, timeout time.Duration) (*listener, *smtp.Server, <-chan error) {
+	t.Helper()
 	raw, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -396,23 +434,22 @@ func TestCutOff(t *testing.T) {
 	}
 	l := newListener(raw, 10)
 	server := newServer(sender, "mx.example", 1000, slog.New(slog.DiscardHandler))
+	server.ReadTimeout = timeout
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
-	c := hello(t, raw.Addr().String())
-	c.say("250 ", "MAIL FROM:<a@example.org>")
-	c.say("250 ", "RCPT TO:<b@example.net>")
-	c.say("354 ", "DATA")
+	return l, server, served
+}
+
+// stalled is a client in the middle of a message.
+func stalled(t *testing.T, l *listener) *client {
+	t.Helper()
+	c := hello(t, l.Addr().String())
+	c.send("MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n")
+	c.expect("250 ")
+	c.expect("250 ")
+	c.expect("354 ")
 	c.send("Subject: x\r\n")
-	shutdown(server, l, time.Millisecond)
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
-	for err == nil {
-		_, err = c.reply()
-	}
-	if !closed(err) {
-		t.Error(err)
-	}
+	return c
 }
 
 func TestListenFails(t *testing.T) {

@@ -27,10 +27,14 @@ const (
 	maxTrace      = 1024     // octets of a Received field, at most
 )
 
-// newServer returns the server that takes mail for sender.
+// newServer returns the server that takes mail for sender, from the connections of a [listener].
 func newServer(sender *delivery.Sender, hostname string, maxSize int64, log *slog.Logger) *smtp.Server {
 	s := smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		return &session{sender: sender, hostname: hostname, smtp: c}, nil
+		accepted, ok := c.Conn().(*conn)
+		if !ok {
+			return nil, errors.New("not a connection of the listener")
+		}
+		return &session{sender: sender, hostname: hostname, helo: c.Hostname(), conn: accepted}, nil
 	}))
 	s.Domain = hostname
 	s.MaxMessageBytes = maxSize // the server refuses one of exactly this size, too, since it counts before it sees the end
@@ -48,7 +52,8 @@ func newServer(sender *delivery.Sender, hostname string, maxSize int64, log *slo
 type session struct {
 	sender   *delivery.Sender
 	hostname string
-	smtp     *smtp.Conn
+	helo     string // what the client calls itself
+	conn     *conn
 
 	mu      sync.Mutex       // guards what follows: BDAT reads the message in a goroutine of its own
 	message delivery.Message // Key is set from MAIL on
@@ -119,18 +124,14 @@ func (s *session) Rcpt(to string, o *smtp.RcptOptions) error {
 
 // Data enqueues the message. The server answers with what it returns, which is an [smtp.SMTPError] for success, too.
 func (s *session) Data(r io.Reader) error {
-	transport, _ := s.smtp.Conn().(*conn)
-	if transport != nil {
-		defer transport.transfer()()
-	}
+	defer s.conn.transfer()()
 	m, id := s.take()
-	body := &incoming{r: r, conn: transport}
+	body := &incoming{r: r, conn: s.conn}
 	m.Body = io.MultiReader(strings.NewReader(s.received(id, m.UTF8)), body)
 	receipt, err := s.sender.Enqueue(context.Background(), m)
 	switch {
 	case body.broken:
-		// What is still to come of the message must not be taken for commands.
-		s.smtp.Conn().Close()
+		s.conn.drain() // what may still come of the message must not be taken for commands
 		return reply(451, smtp.EnhancedCode{4, 4, 2}, "The message did not arrive completely")
 	case err != nil:
 		return answer(err)
@@ -145,7 +146,7 @@ func (s *session) received(id queue.ID, utf8 bool) string {
 		protocol = "UTF8SMTP"
 	}
 	return fmt.Sprintf("Received: from %s (%s)\r\n\tby %s with %s id %s;\r\n\t%s\r\n",
-		heloName(s.smtp.Hostname()), literal(s.smtp.Conn().RemoteAddr()), s.hostname, protocol, id, time.Now().Format(time.RFC1123Z))
+		heloName(s.helo), literal(s.conn.RemoteAddr()), s.hostname, protocol, id, time.Now().Format(time.RFC1123Z))
 }
 
 // heloName is the name that a client gave, if it can stand in a header field.
@@ -180,7 +181,7 @@ type incoming struct {
 // knows better.
 func (in *incoming) Read(p []byte) (int, error) {
 	n, err := in.r.Read(p)
-	if err == io.EOF && in.conn != nil && in.conn.failed.Load() {
+	if err == io.EOF && in.conn.failed.Load() {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil && err != io.EOF && err != smtp.ErrDataTooLarge && err != smtp.ErrDataReset {

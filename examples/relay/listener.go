@@ -108,6 +108,7 @@ func shutdown(server *smtp.Server, l *listener, limit time.Duration) {
 	if server.Shutdown(ctx) != nil {
 		l.hangUp()
 	}
+	l.Close() // the server has done so, unless it had only just been told of l
 }
 
 // conn is an accepted connection.

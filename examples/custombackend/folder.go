@@ -24,7 +24,6 @@ import (
 // A record is replaced by writing a new one beside it, syncing that, and renaming it: a crash leaves the old one or the new
 // one. One rename is every change. So that a commit and the bounce it enqueues are one rename as well, the record of the
 // committed job carries the bounce's first record, in More; the file that the bounce gets at its own first commit is newer.
-//
 // Leases are in memory: a crash ends them, and the next process finds all unfinished jobs waiting.
 type Folder struct {
 	dir      string
@@ -33,6 +32,8 @@ type Folder struct {
 	mark     queue.Mark
 	token    queue.Token
 }
+
+var _ queue.Queue = (*Folder)(nil) // where the comments of the methods are
 
 // record is what is stored of a message.
 type record struct {
@@ -67,11 +68,9 @@ func OpenFolder(dir string) (*Folder, error) {
 		q.messages[id] = m
 		return nil
 	})
-	for _, m := range q.messages {
-		for _, j := range m.Jobs {
-			j.Token, j.Leased = 0, time.Time{}
-			q.mark = max(q.mark, j.Mark())
-		}
+	for _, j := range q.jobs() {
+		j.Token, j.Leased = 0, time.Time{}
+		q.mark = max(q.mark, j.Mark())
 	}
 	return q, cmp.Or(err, each(filepath.Join(dir, "bodies"), func(path string, id queue.ID) error {
 		if err != nil || q.messages[id].unfinished() {
@@ -84,11 +83,11 @@ func OpenFolder(dir string) (*Folder, error) {
 // each makes dir, if there is none, and calls f for each of its files.
 func each(dir string, f func(path string, id queue.ID) error) error {
 	err := os.MkdirAll(dir, 0o700)
-	files, _ := os.ReadDir(dir)
+	files, failed := os.ReadDir(dir)
 	for _, file := range files {
 		err = cmp.Or(err, f(filepath.Join(dir, file.Name()), queue.ID(file.Name())))
 	}
-	return err
+	return cmp.Or(err, failed)
 }
 
 // replace makes content that of the file at path, durably and in one step. No ID begins with a dot, as the new file does.
@@ -105,10 +104,7 @@ func replace(path string, content []byte) error {
 		return cmp.Or(err, os.Remove(f.Name()))
 	}
 	d, err := os.Open(filepath.Dir(path))
-	if err == nil {
-		err = cmp.Or(d.Sync(), d.Close())
-	}
-	if err != nil {
+	if err = cmp.Or(err, d.Sync(), d.Close()); err != nil {
 		return fmt.Errorf("%w: %w", queue.ErrInDoubt, err) // renamed, but perhaps not for long
 	}
 	return nil
@@ -116,15 +112,6 @@ func replace(path string, content []byte) error {
 
 func (m *record) unfinished() bool {
 	return m != nil && slices.ContainsFunc(m.Jobs, func(j *job) bool { return j.Finished.IsZero() })
-}
-
-// lock begins a method that looks at the records. Only if it returns nil is the queue locked.
-func (q *Folder) lock(ctx context.Context) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("folder: %w", ctx.Err())
-	}
-	q.mu.Lock()
-	return nil
 }
 
 // read makes a record of e, in memory. Large messages ask for a backend that writes the body to a file meanwhile.
@@ -142,12 +129,10 @@ func read(ctx context.Context, e *queue.Entry) (*record, error) {
 	return m, err
 }
 
-// Enqueue implements queue.Queue.
 func (q *Folder) Enqueue(ctx context.Context, e *queue.Entry) (added bool, err error) {
 	return q.change(ctx, nil, e)
 }
 
-// Commit implements queue.Queue.
 func (q *Folder) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) error {
 	_, err := q.change(ctx, j, more...)
 	return err
@@ -162,12 +147,10 @@ func (q *Folder) change(ctx context.Context, j *queue.Job, es ...*queue.Entry) (
 	for i := 0; i < len(es) && err == nil; i++ {
 		list[i], err = read(ctx, es[i])
 	}
-	if err != nil {
+	if err = cmp.Or(err, ctx.Err()); err != nil {
 		return false, fmt.Errorf("folder: %w", err)
 	}
-	if err := q.lock(ctx); err != nil {
-		return false, err
-	}
+	q.mu.Lock()
 	defer q.mu.Unlock()
 	var records []*record // that are new; the first is the one to save
 	if j != nil {
@@ -179,10 +162,8 @@ func (q *Folder) change(ctx context.Context, j *queue.Job, es ...*queue.Entry) (
 	}
 	for _, m := range list {
 		old := q.messages[m.Message.ID]
-		for _, n := range records {
-			if n.Message.ID == m.Message.ID {
-				old = n
-			}
+		if i := slices.IndexFunc(records, func(n *record) bool { return n.Message.ID == m.Message.ID }); i >= 0 {
+			old = records[i]
 		}
 		if old == nil {
 			records = append(records, m)
@@ -190,20 +171,23 @@ func (q *Folder) change(ctx context.Context, j *queue.Job, es ...*queue.Entry) (
 			return false, fmt.Errorf("folder: %w: %s", queue.ErrConflict, m.Message.ID)
 		}
 	}
-	return len(records) > 0, q.store(records)
+	if len(records) == 0 {
+		return false, nil
+	}
+	return true, q.store(records)
 }
 
 // committed is the record of a message with j in its place, nil if this commit has been before.
 func (q *Folder) committed(j *queue.Job) (*record, error) {
-	m := q.messages[j.Key.ID]
+	m, lost := q.messages[j.Key.ID], fmt.Errorf("folder: %w: %s", queue.ErrLeaseLost, j.Key)
 	if m == nil || j.Key.N < 0 || j.Key.N >= len(m.Jobs) || j.Token == 0 {
-		return nil, fmt.Errorf("folder: %w: %s", queue.ErrLeaseLost, j.Key)
+		return nil, lost
 	}
 	old := m.Jobs[j.Key.N]
 	if j.Token == old.Spent {
 		return nil, nil
 	} else if j.Token != old.Token {
-		return nil, fmt.Errorf("folder: %w: %s", queue.ErrLeaseLost, j.Key)
+		return nil, lost
 	}
 	c := *m
 	c.Jobs = slices.Clone(m.Jobs)
@@ -213,9 +197,6 @@ func (q *Folder) committed(j *queue.Job) (*record, error) {
 
 // store makes records the latest ones of their messages, by saving the first of them with the others in it.
 func (q *Folder) store(records []*record) error {
-	if len(records) == 0 {
-		return nil
-	}
 	body := func(m *record) string { return filepath.Join(q.dir, "bodies", string(m.Message.ID)) }
 	for _, m := range records {
 		for _, j := range m.Jobs {
@@ -246,11 +227,11 @@ func (q *Folder) store(records []*record) error {
 	return nil
 }
 
-// Open implements queue.Queue.
 func (q *Folder) Open(ctx context.Context, id queue.ID) (io.ReadCloser, error) {
-	if err := q.lock(ctx); err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
+	q.mu.Lock()
 	defer q.mu.Unlock()
 	m := q.messages[id]
 	if !m.unfinished() {
@@ -260,27 +241,12 @@ func (q *Folder) Open(ctx context.Context, id queue.ID) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("folder: %w: %w", queue.ErrDamaged, err)
 	}
-	return &bodyReader{f, m.Message.Size}, nil
-}
-
-// bodyReader reads a file that has so many octets left.
-type bodyReader struct {
-	*os.File
-	left int64
-}
-
-func (r *bodyReader) Read(p []byte) (int, error) {
-	if r.left == 0 {
-		return 0, io.EOF
+	if info, err := f.Stat(); err != nil || info.Size() != m.Message.Size { // it never changes from here on
+		return nil, cmp.Or(err, f.Close(), fmt.Errorf("folder: %s: %w: %w", id, queue.ErrDamaged, io.ErrUnexpectedEOF))
 	}
-	n, err := r.File.Read(p[:min(int64(len(p)), r.left)])
-	if r.left -= int64(n); err == io.EOF && r.left > 0 {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
+	return f, nil
 }
 
-// jobs returns all jobs.
 func (q *Folder) jobs() (jobs []*queue.Job) {
 	for _, m := range q.messages {
 		for _, j := range m.Jobs {
@@ -290,14 +256,14 @@ func (q *Folder) jobs() (jobs []*queue.Job) {
 	return jobs
 }
 
-// Claim implements queue.Queue.
 func (q *Folder) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed, error) {
 	if r.Lease <= 0 {
 		return queue.Claimed{}, fmt.Errorf("folder: %w: Lease is %v", queue.ErrInvalid, r.Lease)
 	}
-	if err := q.lock(ctx); err != nil {
-		return queue.Claimed{}, err
+	if ctx.Err() != nil {
+		return queue.Claimed{}, ctx.Err()
 	}
+	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := r.Select(q.jobs())
 	for i, j := range c.Jobs {
@@ -311,13 +277,14 @@ func (q *Folder) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed
 	return c, nil
 }
 
-// Jobs implements queue.Queue. The list is a copy, so nothing is locked while the loop runs.
+// Jobs lists copies, so nothing is locked while the loop runs.
 func (q *Folder) Jobs(ctx context.Context, f queue.Filter) iter.Seq2[*queue.Job, error] {
 	return func(yield func(*queue.Job, error) bool) {
-		if err := q.lock(ctx); err != nil {
-			yield(nil, err)
+		if ctx.Err() != nil {
+			yield(nil, ctx.Err())
 			return
 		}
+		q.mu.Lock()
 		list := f.Select(q.jobs())
 		for i, j := range list {
 			list[i] = j.Clone()

@@ -61,7 +61,7 @@ type UncertainAction int
 const (
 	// RetryUncertain tries again after twice the usual wait, the same host first, which may deliver a second copy.
 	RetryUncertain UncertainAction = iota
-	// HoldUncertain holds the job until [Sender.Release], [Sender.Withdraw] or its expiry.
+	// HoldUncertain holds the whole job, with what else is pending in it, until [Sender.Release], [Sender.Withdraw] or its expiry.
 	HoldUncertain
 )
 

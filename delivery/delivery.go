@@ -7,7 +7,8 @@
 //     fixed at Enqueue, and no limit or hold delays it.
 //   - At least once, and duplicates are rare. The only window is from the end of the data to the commit of its answer. A
 //     connection lost in it makes the outcome uncertain: no other host is tried in that attempt, the next one waits twice
-//     as long and begins with the same host, its octets and Message-ID are the same, and the [Observer] is told.
+//     as long and begins with the same host, its octets and Message-ID are the same, and the [Observer] is told. A kill in it
+//     leaves no trace: such a message is sent again as soon as its lease has ended.
 //   - The outcome and its consequences are one commit: what became of a recipient, and the report that follows, are
 //     stored together or not at all.
 //   - One slow or dead destination delays no other, and one bad recipient fails none of its neighbours.

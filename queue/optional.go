@@ -37,7 +37,7 @@ type Notes interface {
 type Shared interface {
 	// Now is the queue's clock, which all its users go by.
 	Now(ctx context.Context) (time.Time, error)
-	// Beat says that holder is alive and wants so many slots of each site, and returns how many it may use until ttl
+	// Beat says that holder is alive and would use so many slots of each site if it were alone, and returns how many it may use until ttl
 	// from now. What a holder had that has been silent for its ttl, leases included, is free.
 	Beat(ctx context.Context, holder string, ttl time.Duration, want map[string]int) (have map[string]int, err error)
 }

@@ -30,10 +30,11 @@
 //
 // # Writing a backend
 //
-// Implement [Queue] and run queuetest.Run on it; each failing case names the rule that was broken. Optional interfaces
-// ([Bulk], [Waker], [Notes], [Shared]) are found by type assertion. A backend compares and swaps, orders and stores; it
-// holds no policy: when to retry, whether to bounce and what is fair are decided by its callers. postgres.sql in this
-// folder has each method as a statement for PostgreSQL.
+// Implement [Queue] and run queuetest.Run on it; each failing case names the rule that was broken. What all backends do alike
+// is in [ClaimRequest.Select], [Filter.Select], [Entry.Stored] and [Job.Committed]; examples/custombackend is the page to
+// start from, and postgres.sql in this folder has each method as a statement for PostgreSQL. Optional interfaces ([Bulk],
+// [Waker], [Notes], [Shared]) are found by type assertion. A backend compares and swaps, orders and stores; it holds no
+// policy: when to retry, whether to bounce and what is fair are decided by its callers.
 package queue
 
 import (
@@ -105,7 +106,7 @@ type ClaimRequest struct {
 	// Holder names who leases, so that a Shared queue can free what a silent holder had. Defaults to "", a process
 	// that has the queue to itself.
 	Holder string
-	// Take lists lanes and how many due jobs to take of each, in this order; within a lane the earliest Due goes first,
+	// Take lists lanes, each once, and how many due jobs to take of each, in this order; within a lane the earliest Due goes first,
 	// and equal ones in the order of their keys. Nil means any lane: by priority, highest first, then by Due, then by
 	// key. A Take that is empty and not nil takes from no lane. Jobs leased because they expired don't count for N.
 	Take []Take
@@ -152,7 +153,7 @@ type Filter struct {
 
 	// Ended lists only jobs with a final recipient, in the order of [Job.Mark], and of those only the ones whose mark is
 	// after Since. The order is fixed once read: nothing is ever listed later with a mark at or before one that has been
-	// listed. After is not looked at; the mark of the last job read pages on.
+	// listed. A backend may list a commit only when those before it are known. After is not looked at; the mark of the last job read pages on.
 	Ended bool
 	Since Mark
 

@@ -21,14 +21,14 @@ import (
 var noDomain = queue.Reply{Phase: "route", Code: 550, Enhanced: "5.1.2"}
 
 // routeFailed says what a routing error means. That a domain doesn't exist is believed when it was so at the attempt
-// before, too: a registry's or a resolver's bad hour bounces nothing.
+// before, too: one wrong answer bounces nothing.
 func routeFailed(j *queue.Job, err error) (queue.Reply, retry.Verdict) {
 	verdict := retry.Verdict{Outcome: retry.Temporary}
 	e := new(mx.Error)
 	if !errors.As(err, &e) {
 		return queue.Reply{Phase: "route", Text: clip(err.Error())}, verdict
 	}
-	reply := queue.Reply{Phase: "route", Code: e.Code, Enhanced: clip(e.Enhanced), Text: clip(e.Err.Error())}
+	reply := queue.Reply{Phase: "route", Code: e.Code, Enhanced: clip(e.Enhanced), Text: clip(e.Reason())}
 	if errors.Is(err, mx.ErrNoDomain) {
 		reply.Code, reply.Enhanced = noDomain.Code, noDomain.Enhanced
 		last := queue.Reply{}

@@ -344,6 +344,20 @@ func TestPanics(t *testing.T) {
 	})
 }
 
+func TestRoutingErrorWithoutACause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.config.Router = mx.RouterFunc(func(context.Context, string) (*mx.Route, error) { return nil, &mx.Error{Domain: "a.example"} })
+		w.config.Retry = retry.Schedule{time.Minute}
+		w.start()
+		id := w.enqueue("ann@a.example")
+		w.settle(10*time.Minute - time.Second)
+		if j := w.jobs(id)[0]; j.Tries != 10 || j.Recipients[0].Reply.Text != "no route" {
+			t.Errorf("%d attempts in 10 minutes, the last said %q", j.Tries, j.Recipients[0].Reply.Text)
+		}
+	})
+}
+
 // A router without an answer is trouble like any other: the message waits for its next attempt.
 func TestEmptyRoutes(t *testing.T) {
 	for name, route := range map[string]*mx.Route{"no route": nil, "no hosts": {}, "no addresses": {Hosts: []mx.Host{{Name: "mx.a.example"}}}} {

@@ -26,7 +26,15 @@ type Error struct {
 }
 
 // Error names the domain and the cause.
-func (e *Error) Error() string { return "mx: " + e.Domain + ": " + e.Err.Error() }
+func (e *Error) Error() string { return "mx: " + e.Domain + ": " + e.Reason() }
+
+// Reason is the cause in words, without the domain.
+func (e *Error) Reason() string {
+	if e.Err == nil {
+		return "no route"
+	}
+	return e.Err.Error()
+}
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

@@ -98,6 +98,16 @@ func writeString(h hash.Hash, s string) {
 	io.WriteString(h, s)
 }
 
+// hashEnvelope begins a hash with who a message is from and to.
+func hashEnvelope(from string, to []Recipient) hash.Hash {
+	h := sha256.New()
+	writeString(h, from)
+	for _, r := range to {
+		writeString(h, r.Address)
+	}
+	return h
+}
+
 // setBody makes the entry's body of the message's, to be checked and repaired as it streams.
 func (s *Sender) setBody(e *queue.Entry, m *Message, now time.Time) {
 	body := m.Body
@@ -131,11 +141,7 @@ func (s *Sender) setBody(e *queue.Entry, m *Message, now time.Time) {
 
 // digest hashes what the caller gave: who from, who to, and what.
 func digest(m *Message, body [32]byte) [32]byte {
-	h := sha256.New()
-	writeString(h, m.From)
-	for _, to := range m.To {
-		writeString(h, to.Address)
-	}
+	h := hashEnvelope(m.From, m.To)
 	h.Write(body[:])
 	return [32]byte(h.Sum(nil))
 }

@@ -34,6 +34,20 @@ func count(t *testing.T, q queue.Queue) (n int) {
 	return n
 }
 
+// wantRefused checks that Enqueue stores nothing of m and blames the field.
+func wantRefused(t *testing.T, c delivery.Config, m delivery.Message, blamed string) {
+	t.Helper()
+	s, q := newSender(t, c)
+	_, err := s.Enqueue(t.Context(), m)
+	field := new(delivery.FieldError)
+	if !errors.As(err, &field) || field.Field != blamed {
+		t.Errorf("the error is %v, want a FieldError about %s", err, blamed)
+	}
+	if n := count(t, q); n != 0 {
+		t.Errorf("%d jobs are stored", n)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	good := func() delivery.Message {
 		return delivery.Message{From: "sender@home.example", To: delivery.To("ann@a.example"), Body: strings.NewReader("Subject: x\r\n\r\nx\r\n")}
@@ -76,17 +90,9 @@ func TestRefused(t *testing.T) {
 		{"an ENVID that isn't UTF-8", "EnvelopeID", func(m *delivery.Message) { m.EnvelopeID = "\xff" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, q := newSender(t, delivery.Config{MaxSize: 10_000})
 			m := good()
 			c.break_(&m)
-			_, err := s.Enqueue(t.Context(), m)
-			field := new(delivery.FieldError)
-			if !errors.As(err, &field) || field.Field != c.field {
-				t.Errorf("the error is %v, want a FieldError about %s", err, c.field)
-			}
-			if n := count(t, q); n != 0 {
-				t.Errorf("%d jobs are stored", n)
-			}
+			wantRefused(t, delivery.Config{MaxSize: 10_000}, m, c.field)
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package delivery_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -71,17 +70,9 @@ func TestEnvelopeIsChecked(t *testing.T) {
 		{"a quoted space in an address", "To[0].Address", func(m *delivery.Message) { m.To[0].Address = `"ann smith"@a.example` }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, q := newSender(t, delivery.Config{})
 			m := delivery.Message{From: "sender@home.example", To: delivery.To("ann@a.example")}
 			c.break_(&m)
-			_, err := s.Enqueue(t.Context(), m)
-			field := new(delivery.FieldError)
-			if !errors.As(err, &field) || field.Field != c.field {
-				t.Errorf("the error is %v, want a FieldError about %s", err, c.field)
-			}
-			if n := count(t, q); n != 0 {
-				t.Errorf("%d jobs are stored", n)
-			}
+			wantRefused(t, delivery.Config{}, m, c.field)
 		})
 	}
 }

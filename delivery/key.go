@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -26,11 +25,7 @@ func MessageIDKey(body io.Reader) (string, error) {
 // ContentKey derives a Message.Key from the sender, the recipients in their order, and the octets of the body, which it reads
 // to its end. Two messages that say the same to the same people then count as one, for as long as the queue remembers.
 func ContentKey(from string, to []Recipient, body io.Reader) (string, error) {
-	h := sha256.New()
-	writeString(h, from)
-	for _, r := range to {
-		writeString(h, r.Address)
-	}
+	h := hashEnvelope(from, to)
 	if _, err := io.Copy(h, body); err != nil {
 		return "", fmt.Errorf("delivery: reading the body: %w", err)
 	}

@@ -75,7 +75,7 @@ func (r *run) learnLanes() error {
 		if err != nil {
 			return err
 		}
-		r.note(schedule.Ready{Lane: j.Lane(), Due: claimable(j), Expires: j.Message.Expires})
+		r.note(schedule.Ready{Lane: j.Lane(), Due: j.Claimable(), Expires: j.Message.Expires})
 	}
 	return nil
 }
@@ -95,14 +95,6 @@ func (r *run) followWakes(wakes <-chan struct{}) {
 			}
 		}
 	}
-}
-
-// claimable returns when a job that is not held can be claimed.
-func claimable(j *queue.Job) time.Time {
-	if j.Leased.After(j.Due) {
-		return j.Leased
-	}
-	return j.Due
 }
 
 // loop runs until soft has ended and everything under way is over.

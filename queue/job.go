@@ -58,6 +58,9 @@ func (j *Job) Lane() Lane {
 	return Lane{Domain: j.Domain, Tenant: j.Message.Tenant, Priority: j.Message.Priority}
 }
 
+// Claimable is when j, if it isn't held, can be claimed because it is due: at Due, but not before its lease has ended.
+func (j *Job) Claimable() time.Time { return later(j.Due, j.Leased) }
+
 // Mark is the greatest mark of the job's recipients, zero if none has ended.
 func (j *Job) Mark() Mark {
 	var m Mark

@@ -128,7 +128,7 @@ func heads(jobs []*Job) []*Job {
 }
 
 func claimedBefore(a, b *Job) bool {
-	return cmp.Or(later(a.Due, a.Leased).Compare(later(b.Due, b.Leased)), a.Due.Compare(b.Due), a.Key.Compare(b.Key)) < 0
+	return cmp.Or(a.Claimable().Compare(b.Claimable()), a.Due.Compare(b.Due), a.Key.Compare(b.Key)) < 0
 }
 
 func later(a, b time.Time) time.Time {

@@ -107,7 +107,7 @@ func (q *Queue) heads() iter.Seq[*record] {
 	heads := make(map[queue.Lane]*record)
 	for _, r := range slices.Concat(q.all.ready.list, q.all.later.list) {
 		h := heads[r.Lane()]
-		if h == nil || cmp.Or(claimable(r).Compare(claimable(h)), inLane(r, h)) < 0 {
+		if h == nil || cmp.Or(r.Claimable().Compare(h.Claimable()), inLane(r, h)) < 0 {
 			heads[r.Lane()] = r
 		}
 	}

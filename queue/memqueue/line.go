@@ -25,7 +25,7 @@ type line struct {
 }
 
 func newLine(view int) *line {
-	from, order := claimable, inLane
+	from, order := due, inLane
 	switch view {
 	case allView:
 		order = byPriority
@@ -40,17 +40,15 @@ func newLine(view int) *line {
 	}
 }
 
-// claimable is when r can be claimed because it is due.
-func claimable(r *record) time.Time { return later(r.Due, r.Leased) }
+// due is when r can be claimed because it is due.
+func due(r *record) time.Time { return r.Claimable() }
 
 // expired is when r can be claimed because it has expired.
-func expired(r *record) time.Time { return later(r.Message.Expires, r.Leased) }
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
+func expired(r *record) time.Time {
+	if r.Leased.After(r.Message.Expires) {
+		return r.Leased
 	}
-	return b
+	return r.Message.Expires
 }
 
 func inLane(a, b *record) int {

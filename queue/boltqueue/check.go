@@ -1,11 +1,13 @@
 package boltqueue
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
-	"math"
 	"os"
+	"slices"
 
 	"github.com/postroad/postroad/queue"
 )
@@ -68,11 +70,11 @@ func check(f *os.File) (*meta, error) {
 	if m.highWater < 4 || m.highWater > uint64(info.Size()/m.pageSize) {
 		return nil, damaged("has %d octets, %d pages of %d are in use: it was cut off", info.Size(), m.highWater, m.pageSize)
 	}
-	c := checker{f, m}
-	if err := c.checkFreelist(); err != nil {
-		return nil, err
+	c := checker{f: f, meta: m}
+	if m.closed() {
+		err = c.checkFreelist()
 	}
-	return m, c.checkBuckets()
+	return m, cmp.Or(err, c.checkBuckets())
 }
 
 func damaged(format string, args ...any) error {
@@ -127,9 +129,7 @@ func readMeta(f *os.File, offset int64) *meta {
 		return nil
 	}
 	b := raw[pageHeader:]
-	h := fnv.New64a()
-	h.Write(b[:56])
-	if native.Uint32(b) != metaMagic || native.Uint32(b[4:]) != metaVersion || native.Uint64(b[56:]) != h.Sum64() {
+	if native.Uint32(b) != metaMagic || native.Uint32(b[4:]) != metaVersion || native.Uint64(b[56:]) != metaSum(b) {
 		return nil
 	}
 	m := &meta{
@@ -147,11 +147,34 @@ func readMeta(f *os.File, offset int64) *meta {
 	return m
 }
 
+// encode returns the page of m, with the fields that it was read with and those that have changed since.
+func (m *meta) encode() []byte {
+	raw := bytes.Clone(m.raw)
+	native.PutUint64(raw, uint64(m.offset/m.pageSize))
+	b := raw[pageHeader:]
+	native.PutUint64(b[32:], m.freelist)
+	native.PutUint64(b[40:], m.highWater)
+	native.PutUint64(b[48:], m.txid)
+	native.PutUint64(b[56:], metaSum(b))
+	return raw
+}
+
+// metaSum is the checksum of all that stands before it.
+func metaSum(b []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(b[:56])
+	return h.Sum64()
+}
+
 // renew writes the meta once more, as it is, and syncs it. If an earlier sync of it failed, the system may show us a state
 // that isn't on the disk and that it doesn't intend to write any more; building on it would let a power loss bring
 // back the state before, with its pages overwritten.
 func (m *meta) renew(f *os.File) error {
-	if _, err := f.WriteAt(m.raw, m.offset); err != nil {
+	return writeSynced(f, m.raw, m.offset)
+}
+
+func writeSynced(f *os.File, b []byte, offset int64) error {
+	if _, err := f.WriteAt(b, offset); err != nil {
 		return err
 	}
 	return f.Sync()
@@ -160,43 +183,58 @@ func (m *meta) renew(f *os.File) error {
 type checker struct {
 	f *os.File
 	*meta
+	buf []byte // of the page that was read last
 }
 
-// page is the beginning of a page, as much of it as is looked at.
+// page is the beginning of a page.
 type page struct {
+	id    uint64
 	flags uint16
 	count int
-	size  int64 // of the whole, with what overflows
-	b     []byte
+	size  int64  // of the whole, with what overflows
+	b     []byte // at least its elements; until the next page is read
 }
 
-// maxElements is what the elements of a page take up at most, and more than the page takes up that lists the buckets.
-const maxElements = pageHeader + 0xffff*elementSize
+func (p page) end() uint64 { return p.id + uint64(native.Uint32(p.b[12:])) + 1 }
 
-// page reads up to limit octets of a page that must be of one of some kinds.
-func (c *checker) page(id uint64, kinds uint16, limit int64) (p page, err error) {
+// page reads the beginning of a page that must be of one of some kinds.
+func (c *checker) page(id uint64, kinds uint16) (p page, err error) {
 	if id < 2 || id >= c.highWater {
 		return p, damaged("refers to a page %d, which is not one of %d", id, c.highWater)
 	}
-	h := make([]byte, pageHeader)
-	if _, err := c.f.ReadAt(h, int64(id)*c.pageSize); err != nil {
+	if err := c.read(id, c.pageSize); err != nil {
 		return p, err
 	}
-	pages := uint64(native.Uint32(h[12:])) + 1
-	p = page{flags: native.Uint16(h[8:]), count: int(native.Uint16(h[10:])), size: int64(pages) * c.pageSize}
-	if native.Uint64(h) != id || p.flags&kinds == 0 || p.flags&(p.flags-1) != 0 || pages > c.highWater-id {
+	p = page{id: id, flags: native.Uint16(c.buf[8:]), count: int(native.Uint16(c.buf[10:])), b: c.buf}
+	p.size = int64(p.end()-id) * c.pageSize
+	if native.Uint64(p.b) != id || p.flags&kinds == 0 || p.flags&(p.flags-1) != 0 || p.end() > c.highWater {
 		return p, damaged("has something else where page %d should be", id)
 	}
-	p.b = make([]byte, min(p.size, limit))
-	_, err = c.f.ReadAt(p.b, int64(id)*c.pageSize)
+	want := pageHeader + int64(p.count)*elementSize
+	if p.flags == freelistFlag {
+		want = p.size
+	}
+	if want > p.size {
+		return p, damaged("has a page %d of %d elements in %d octets", id, p.count, p.size)
+	}
+	if want > c.pageSize {
+		err = c.read(id, want)
+		p.b = c.buf
+	}
 	return p, err
 }
 
+func (c *checker) read(id uint64, n int64) error {
+	c.buf = slices.Grow(c.buf[:0], int(n))[:n]
+	_, err := c.f.ReadAt(c.buf, int64(id)*c.pageSize)
+	return err
+}
+
+// closed reports whether the file was closed by whoever used it last.
+func (m *meta) closed() bool { return m.freelist != noFreelist }
+
 func (c *checker) checkFreelist() error {
-	if c.freelist == noFreelist {
-		return damaged("has no freelist")
-	}
-	p, err := c.page(c.freelist, freelistFlag, math.MaxInt64)
+	p, err := c.page(c.freelist, freelistFlag)
 	if err != nil {
 		return err
 	}
@@ -220,73 +258,99 @@ func (c *checker) checkFreelist() error {
 
 // checkBuckets checks the page of the root, which lists the buckets, and the first page of each.
 func (c *checker) checkBuckets() error {
-	buckets, err := c.checkTree(c.root)
-	if err != nil {
-		return err
+	_, roots, err := c.refers(c.root)
+	for _, id := range roots {
+		if err == nil {
+			_, _, err = c.refers(id)
+		}
 	}
-	for _, v := range buckets {
-		if len(v) < 16 {
-			return damaged("has a bucket of %d octets", len(v))
+	return err
+}
+
+// refers checks a page of a tree and returns the pages that it refers to: those it branches to, or those where the buckets in
+// it begin.
+func (c *checker) refers(id uint64) (p page, ids []uint64, err error) {
+	p, err = c.page(id, branchFlag|leafFlag)
+	if err != nil {
+		return p, nil, err
+	}
+	if p.flags == branchFlag {
+		ids, err = c.branches(p)
+		return p, ids, err
+	}
+	err = checkLeaf(p, func(at, size int64) error {
+		root, err := c.bucket(p, at, size)
+		if root != 0 {
+			ids = append(ids, root)
 		}
-		if root := native.Uint64(v); root != 0 {
-			_, err = c.checkTree(root)
-		} else { // it stands here, after its header
-			err = checkInline(v[16:])
+		return err
+	})
+	return p, ids, err
+}
+
+// branches checks the elements of a branch and returns where they lead.
+func (c *checker) branches(p page) (ids []uint64, err error) {
+	if p.count == 0 {
+		return nil, damaged("has a page %d without branches", p.id)
+	}
+	for i := range p.count {
+		at := pageHeader + i*elementSize
+		e := p.b[at:]
+		end := int64(at) + int64(native.Uint32(e)) + int64(native.Uint32(e[4:]))
+		child := native.Uint64(e[8:])
+		if end > p.size || child < 2 || child >= c.highWater || child == p.id {
+			return nil, damaged("has a page %d that branches to page %d", p.id, child)
 		}
-		if err != nil {
+		ids = append(ids, child)
+	}
+	return ids, nil
+}
+
+// checkLeaf checks the elements of a leaf, and calls bucket with where the value of each stands that is a bucket.
+func checkLeaf(p page, bucket func(at, size int64) error) error {
+	for i := range p.count {
+		at := pageHeader + i*elementSize
+		e := p.b[at:]
+		value := int64(at) + int64(native.Uint32(e[4:])) + int64(native.Uint32(e[8:]))
+		size := int64(native.Uint32(e[12:]))
+		if value+size > p.size {
+			return damaged("has an element that ends outside its page")
+		}
+		if native.Uint32(e)&bucketFlag == 0 {
+			continue
+		}
+		if err := bucket(value, size); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func checkInline(b []byte) error {
-	if len(b) < pageHeader || native.Uint16(b[8:]) != leafFlag {
-		return damaged("has a bucket without contents")
-	}
-	_, err := checkLeaf(page{count: int(native.Uint16(b[10:])), size: int64(len(b)), b: b})
-	return err
-}
+// bucketHeader is what a bucket's value begins with: the page of its root and its sequence. If the root is zero the page follows,
+// of a bucket so small that it needs none of its own.
+const bucketHeader = 16
 
-// checkTree checks the first page of a tree, and returns the values of those of its elements that are buckets.
-func (c *checker) checkTree(id uint64) (buckets [][]byte, err error) {
-	p, err := c.page(id, branchFlag|leafFlag, maxElements)
-	if err != nil {
-		return nil, err
+// bucket returns the root of a bucket whose value stands in p, zero if its contents are there, too; these are checked.
+func (c *checker) bucket(p page, at, size int64) (root uint64, err error) {
+	if size < bucketHeader || size > c.pageSize {
+		return 0, damaged("has a bucket of %d octets", size)
 	}
-	if p.flags == leafFlag {
-		return checkLeaf(p)
+	v := make([]byte, size)
+	if end := at + size; end <= int64(len(p.b)) {
+		copy(v, p.b[at:end])
+	} else if _, err := c.f.ReadAt(v, int64(p.id)*c.pageSize+at); err != nil {
+		return 0, err
 	}
-	if p.count == 0 || pageHeader+p.count*elementSize > len(p.b) {
-		return nil, damaged("has a page %d with %d branches", id, p.count)
+	if root = native.Uint64(v); root != 0 {
+		return root, nil
 	}
-	for i := range p.count {
-		at := pageHeader + i*elementSize
-		e := p.b[at:]
-		end := int64(at) + int64(native.Uint32(e)) + int64(native.Uint32(e[4:]))
-		if child := native.Uint64(e[8:]); end > p.size || child < 2 || child >= c.highWater || child == id {
-			return nil, damaged("has a page %d that branches to page %d", id, child)
-		}
+	v = v[bucketHeader:]
+	if len(v) < pageHeader || native.Uint16(v[8:]) != leafFlag {
+		return 0, damaged("has a bucket without contents")
 	}
-	return nil, nil
-}
-
-// checkLeaf checks the elements of a leaf, and returns the values of buckets as far as they were read.
-func checkLeaf(p page) (buckets [][]byte, err error) {
-	if pageHeader+p.count*elementSize > len(p.b) {
-		return nil, damaged("has a page with %d elements in %d octets", p.count, p.size)
+	inline := page{count: int(native.Uint16(v[10:])), size: int64(len(v)), b: v}
+	if pageHeader+inline.count*elementSize > len(v) {
+		return 0, damaged("has a bucket of %d elements in %d octets", inline.count, len(v))
 	}
-	for i := range p.count {
-		at := pageHeader + i*elementSize
-		e := p.b[at:]
-		value := int64(at) + int64(native.Uint32(e[4:])) + int64(native.Uint32(e[8:]))
-		end := value + int64(native.Uint32(e[12:]))
-		if end > p.size {
-			return nil, damaged("has an element that ends outside its page")
-		}
-		if native.Uint32(e)&bucketFlag != 0 && end <= int64(len(p.b)) {
-			buckets = append(buckets, p.b[value:end])
-		}
-	}
-	return buckets, nil
+	return 0, checkLeaf(inline, func(int64, int64) error { return damaged("has a bucket in a bucket too small for one") })
 }

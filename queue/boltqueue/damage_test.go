@@ -162,13 +162,13 @@ func TestOverwrittenFile(t *testing.T) {
 	b := sample(t)
 	m := newest(t, b)
 	page := func(b []byte, id uint64) []byte { return b[int64(id)*m.pageSize:][:m.pageSize] }
-	buckets, err := (&checker{openRead(t, write(t, b)), m}).checkTree(m.root)
+	_, roots, err := (&checker{f: openRead(t, write(t, b)), meta: m}).refers(m.root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	branch := uint64(0)
-	for _, v := range buckets {
-		if root := native.Uint64(v); root != 0 && native.Uint16(page(b, root)[8:]) == branchFlag {
+	for _, root := range roots {
+		if native.Uint16(page(b, root)[8:]) == branchFlag {
 			branch = root
 		}
 	}

@@ -26,6 +26,9 @@ type Options struct {
 	// queue reads no clock, it is measured from the time the message finished to the latest time named by what is
 	// enqueued or finished; messages go a few at a time, with the changes that come later. Defaults to 7 days.
 	Retention time.Duration
+	// Observe, if not nil, is told what goes on in the queue that no caller hears. It is called by one goroutine at a time, which
+	// waits for it; it must not use the queue.
+	Observe func(Event)
 	// OpenFile opens the file, and is called once. Defaults to os.OpenFile.
 	OpenFile func(name string, flag int, perm os.FileMode) (*os.File, error)
 }
@@ -101,14 +104,15 @@ func (q *Queue) open(o Options) (err error) {
 			_ = file.Close() // bbolt, having failed, has mostly done so
 		}
 	}()
-	defer q.rescue(&err)
-	// The freelist is synced with every commit. Without it bbolt would scan all pages when it opens the file, in a goroutine
-	// of its own, where a damaged page ends the program. As a hash map it doesn't slow down when much is free. Readers are
-	// short, so there is no need to map more of the file than there is.
+	defer rescue(&err)
+	// The freelist is stored when the file is closed, not with every commit: it has 8 octets for each free page, which is
+	// megabytes once a large queue was drained. A file that was not closed has none, and is scanned for free pages. As a hash
+	// map it doesn't slow down when much is free. Readers are short, so there is no need to map more of the file than there is.
 	q.db, err = bolt.Open(q.path, 0o600, &bolt.Options{
-		FreelistType: bolt.FreelistMapType,
-		Timeout:      max(o.LockWait, 1), // zero would wait for ever
-		NoStatistics: true,
+		FreelistType:   bolt.FreelistMapType,
+		NoFreelistSync: true,
+		Timeout:        max(o.LockWait, 1), // zero would wait for ever
+		NoStatistics:   true,
 		OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
 			file, newest, err = openChecked(name, flag, perm, o)
 			return file, err
@@ -128,7 +132,7 @@ func (q *Queue) open(o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := q.db.Update(q.begin); err != nil {
+	if err := q.update(q.begin); err != nil {
 		return err
 	}
 	return q.db.View(q.readLanes)
@@ -145,6 +149,9 @@ func openChecked(name string, flag int, perm os.FileMode, o Options) (*os.File, 
 	var m *meta
 	if err == nil {
 		m, err = check(f)
+	}
+	if err == nil && m != nil && !m.closed() {
+		m, err = restoreFreelist(f, m)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
@@ -262,10 +269,18 @@ func (q *Queue) Close() error {
 		close(q.closing)
 	}
 	<-q.stopped
-	if err := q.db.Close(); err != nil {
-		return q.wrap(err)
+	var err error
+	if !closed && q.failed == nil {
+		err = q.storeFreelist()
 	}
-	return nil
+	return q.wrap(errors.Join(err, q.db.Close()))
+}
+
+// storeFreelist commits the list of free pages, so that the next Open need not look for them. That it is there also says that
+// the file was closed in order, since the first commit after Open leaves it out again.
+func (q *Queue) storeFreelist() error {
+	q.db.NoFreelistSync = false // the writer, which reads it, has stopped
+	return q.update(func(*bolt.Tx) error { return nil })
 }
 
 // ready is how each method begins.
@@ -283,7 +298,7 @@ func (q *Queue) unusable() error {
 	if q.closed {
 		return q.wrap(queue.ErrClosed)
 	}
-	return q.failed
+	return q.wrap(q.failed)
 }
 
 // wrap adds whose error it is.

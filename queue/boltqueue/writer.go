@@ -59,7 +59,7 @@ func (q *Queue) write() {
 			open = false
 		}
 		for group := q.nextGroup(); len(group) > 0; group = q.nextGroup() {
-			err := q.commitGroup(group)
+			err := q.wrap(q.commitGroup(group))
 			for _, m := range group {
 				m.err = err
 				close(m.done)
@@ -130,27 +130,30 @@ func (q *Queue) commitGroup(group []*member) error {
 // which of the two a power loss would leave. The writes that follow would reuse pages of the state that may be the
 // surviving one, so none may follow: the queue refuses further work until it is opened again, and Open makes whichever
 // state it finds durable before it builds on it.
+//
+// It doesn't use bbolt's Update, which looks for free pages in the whole file if fn panics, in a goroutine of its own.
 func (q *Queue) update(fn func(*bolt.Tx) error) (err error) {
-	defer q.rescue(&err)
-	var id int
-	committing := false
-	err = q.db.Update(func(b *bolt.Tx) error {
-		id = b.ID()
-		err := fn(b)
-		committing = err == nil
+	defer rescue(&err)
+	b, err := q.db.Begin(true)
+	if err != nil {
 		return err
-	})
-	if err == nil || !committing {
-		return q.wrap(err)
+	}
+	defer b.Rollback() // does nothing after Commit
+	if err := fn(b); err != nil {
+		return err
+	}
+	id := b.ID()
+	if err = b.Commit(); err == nil {
+		return nil
 	}
 	visible := false
 	if e := q.db.View(func(b *bolt.Tx) error { visible = b.ID() >= id; return nil }); e != nil || !visible {
-		return q.wrap(err)
+		return err
 	}
 	q.mu.Lock()
-	q.failed = q.wrap(fmt.Errorf("an earlier change could not be synced, open the queue again: %w", err))
+	q.failed = fmt.Errorf("an earlier change could not be synced, open the queue again: %w", err)
 	q.mu.Unlock()
-	return q.wrap(fmt.Errorf("%w: %w", queue.ErrInDoubt, err))
+	return fmt.Errorf("%w: %w", queue.ErrInDoubt, err)
 }
 
 // view runs fn in a reading transaction. fn must not wait for a mutex of q: when the file grows, the writer waits for the
@@ -162,21 +165,22 @@ func (q *Queue) view(fn func(*tx) error) (err error) {
 	if err != nil {
 		return err
 	}
-	defer q.rescue(&err)
-	return q.wrap(q.db.View(func(b *bolt.Tx) error {
+	defer func() { err = q.wrap(err) }()
+	defer rescue(&err)
+	return q.db.View(func(b *bolt.Tx) error {
 		t, err := newTx(b)
 		if err != nil {
 			return err
 		}
 		return fn(t)
-	}))
+	})
 }
 
 // rescue makes an error of a panic: bbolt panics when a page it reads isn't what it should be, and a damaged file must
 // not end the program. Its transactions roll back on the way up, so the file is as it was. Damage that makes bbolt read
 // beyond the file or go round in circles can't be caught like this; Open looks for it where it can be seen cheaply.
-func (q *Queue) rescue(err *error) {
+func rescue(err *error) {
 	if p := recover(); p != nil {
-		*err = q.wrap(fmt.Errorf("%w: %v", queue.ErrDamaged, p))
+		*err = fmt.Errorf("%w: %v", queue.ErrDamaged, p)
 	}
 }

@@ -1,0 +1,4 @@
+package boltqueue
+
+// Event is what [Options].Observe is told.
+type Event interface{ event() }

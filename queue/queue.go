@@ -99,6 +99,9 @@ type Queue interface {
 // Now) and not held, or, if Expired is set, expired (its message's Expires is not after Now), whether or not it is due or
 // held, or, if Keys is set, named there. Expired jobs come first, earliest Expires first, equal ones in the order of their
 // keys; then others.
+//
+// A queue may suspect a job of ending the process that works on it. It may keep such a job back, but from a request with Keys,
+// while another one is leased, and may hold it.
 type ClaimRequest struct {
 	Now   time.Time     // what is due, expired or leased is judged by this
 	Lease time.Duration // how long the jobs are the caller's, from Now; if it is not positive the error is [ErrInvalid]

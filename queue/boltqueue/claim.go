@@ -18,16 +18,33 @@ func (q *Queue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed,
 	if r.Lease <= 0 {
 		return queue.Claimed{}, q.wrap(fmt.Errorf("%w: Lease is %v, not positive", queue.ErrInvalid, r.Lease))
 	}
-	q.claims.mu.Lock()
-	defer q.claims.mu.Unlock()
 	c := claim{claims: q.claims, ClaimRequest: r, until: r.Now.Add(r.Lease), taken: map[queue.Key]bool{}}
-	if err := q.view(c.run); err != nil {
+	notes, err := q.lease(&c)
+	if err != nil {
 		return queue.Claimed{}, err
 	}
-	for _, j := range c.Jobs {
-		c.lease(j, c.until)
+	if err := q.noteClaims(ctx, notes); err != nil {
+		c.undo()
+		return queue.Claimed{}, err
 	}
 	return c.Claimed, nil
+}
+
+// lease leases what c asks for, and returns what is to be noted of it.
+func (q *Queue) lease(c *claim) ([]note, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := q.view(c.run); err != nil {
+		return nil, err
+	}
+	for _, j := range c.Jobs {
+		c.before = append(c.before, c.leases[j.Key])
+		c.lease(j, c.until)
+	}
+	if len(c.Keys) > 0 {
+		return nil, nil
+	}
+	return c.toNote(c.Jobs, c.Now), nil
 }
 
 // claim is one call of Claim: it chooses jobs, which are leased when all has gone well.
@@ -35,9 +52,25 @@ type claim struct {
 	*claims
 	queue.ClaimRequest
 	queue.Claimed
-	t     *tx
-	until time.Time
-	taken map[queue.Key]bool // the keys of Jobs
+	t      *tx
+	until  time.Time
+	taken  map[queue.Key]bool // the keys of Jobs
+	before []*lease           // of each of Jobs, the lease it had, or nil
+}
+
+// undo gives back what was leased. Nobody has heard of the tokens, so only a later claim can have come between.
+func (c *claim) undo() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, j := range c.Jobs {
+		switch l := c.leases[j.Key]; {
+		case l == nil || l.token != j.Token:
+		case c.before[i] == nil:
+			delete(c.leases, j.Key)
+		default:
+			c.leases[j.Key] = c.before[i]
+		}
+	}
 }
 
 func (c *claim) run(t *tx) error {
@@ -72,7 +105,7 @@ func (c *claim) byKey() error {
 		if c.left() == 0 {
 			return nil
 		}
-		if _, leased := c.end(k); leased {
+		if _, leased := c.end(k); leased && !c.idle(k) {
 			continue
 		}
 		j, err := c.t.job(k)
@@ -82,7 +115,7 @@ func (c *claim) byKey() error {
 		if j == nil || !j.Finished.IsZero() {
 			continue
 		}
-		if err := c.add(k); err != nil {
+		if _, err := c.add(k); err != nil {
 			return err
 		}
 	}
@@ -119,11 +152,15 @@ func (c *claim) take(index *bolt.Bucket, prefix []byte, n int) (next time.Time, 
 		case n <= 0 || e.at.After(c.Now):
 			return earlier(next, e.at), nil
 		default:
-			if err := c.add(e.key); err != nil {
+			added, err := c.add(e.key)
+			if err != nil {
 				return next, err
 			}
-			next = earlier(next, c.until)
-			n--
+			end, _ := c.end(e.key)
+			next = earlier(next, end)
+			if added {
+				n--
+			}
 		}
 	}
 	return next, nil
@@ -140,15 +177,22 @@ func (c *claim) end(k queue.Key) (end time.Time, leased bool) {
 	return c.leasedAt(k, c.Now)
 }
 
-// add chooses a job.
-func (c *claim) add(k queue.Key) error {
+// add chooses a job, unless it is a suspect that must wait.
+func (c *claim) add(k queue.Key) (bool, error) {
+	if len(c.Keys) == 0 && c.ends[k] > 0 {
+		if c.taken[c.running] || c.mustWait(k, c.Now) {
+			c.putOff(k, c.Now.Add(suspectWait))
+			return false, nil
+		}
+		c.running = k
+	}
 	j, err := c.t.stored(k)
 	if err != nil {
-		return err
+		return false, err
 	}
 	c.taken[k] = true
 	c.Jobs = append(c.Jobs, &j.Job)
-	return nil
+	return true, nil
 }
 
 // anyLane takes from all lanes, merging them by priority, due time and key. Only lanes whose first entry is due, or leased,
@@ -181,7 +225,7 @@ func (c *claim) anyLane() error {
 			c.Next = earlier(c.Next, free.at)
 			return nil
 		default:
-			if err := c.add(free.key); err != nil {
+			if _, err := c.add(free.key); err != nil {
 				return err
 			}
 		}

@@ -14,6 +14,7 @@ type claims struct {
 	leases map[queue.Key]*lease
 	lanes  map[queue.Lane]entry // the first entry of every lane that has any
 	token  queue.Token          // the latest one given out
+	suspects
 }
 
 // lease is the latest claim of a job that has not been committed since.
@@ -22,6 +23,7 @@ type lease struct {
 	end    time.Time
 	lapses int  // leases before this one that ended without a commit and aren't in the job's record
 	spent  bool // a commit is on its way to the disk; the job can't be claimed until it is known how that ended
+	idle   bool // nobody has the job: it is a suspect that waits for another one
 }
 
 // spend reports whether token is the one that k is leased under, and if so holds the lease for a commit.
@@ -49,6 +51,7 @@ func (c *claims) settle(spent []queue.Key, heads map[queue.Lane]*entry, stored b
 	}
 	for _, k := range spent {
 		delete(c.leases, k)
+		c.clear(k)
 	}
 	for l, e := range heads {
 		if e == nil {
@@ -75,7 +78,10 @@ func (c *claims) leasedAt(k queue.Key, now time.Time) (end time.Time, leased boo
 func (c *claims) lease(j *queue.Job, end time.Time) {
 	lapses := 0
 	if old := c.leases[j.Key]; old != nil {
-		lapses = old.lapses + 1
+		lapses = old.lapses
+		if old.token != 0 {
+			lapses++
+		}
 	}
 	c.token++
 	c.leases[j.Key] = &lease{token: c.token, end: end, lapses: lapses}
@@ -87,7 +93,15 @@ func (c *claims) lease(j *queue.Job, end time.Time) {
 func (c *claims) show(j *queue.Job) {
 	j.Token = 0
 	if l := c.leases[j.Key]; l != nil {
-		j.Leased = l.end
 		j.Lapses += l.lapses
+		if !l.idle {
+			j.Leased = l.end
+		}
 	}
+}
+
+// idle reports whether k is kept away though nobody has it.
+func (c *claims) idle(k queue.Key) bool {
+	l := c.leases[k]
+	return l != nil && l.idle
 }

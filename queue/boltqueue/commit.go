@@ -47,6 +47,9 @@ func (c *commit) apply(t *tx) error {
 		return nil
 	}
 	t.spent = append(t.spent, old.Key)
+	if err := t.claimed.Delete(jobKey(old.Key)); err != nil {
+		return err
+	}
 	if err := c.put(t, old); err != nil {
 		return err
 	}

@@ -36,6 +36,8 @@ func TestMain(m *testing.M) {
 		err = send(path, os.Getenv(firstMessage))
 	case "doubter":
 		err = doubt(path)
+	case "deliverer":
+		err = deliver(path)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -19,8 +19,8 @@ import (
 
 // Options are what [Open] may be told. The zero value is a good choice.
 type Options struct {
-	// LockWait is how long Open waits for another process to close the file. Defaults to 2 seconds; a negative value
-	// doesn't wait.
+	// LockWait is how long Open waits for another process to close the file. A program that is replaced while it runs
+	// needs as long as its predecessor takes to drain. Defaults to 2 seconds; a negative value doesn't wait.
 	LockWait time.Duration
 	// Retention is how long a finished message is kept to recognise its ID and to be listed, without its body. Since a
 	// queue reads no clock, it is measured from the time the message finished to the latest time named by what is
@@ -132,8 +132,18 @@ func (q *Queue) open(o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := q.update(q.begin); err != nil {
+	var poisoned []queue.Key
+	err = q.update(func(b *bolt.Tx) (err error) {
+		poisoned, err = q.begin(b)
 		return err
+	})
+	if err != nil {
+		return err
+	}
+	if o.Observe != nil {
+		for _, k := range poisoned {
+			o.Observe(Poisoned{k})
+		}
 	}
 	return q.db.View(q.readLanes)
 }
@@ -172,22 +182,31 @@ func syncFolder(path string) error {
 // token is given out twice. That is good for 10¹² claims and 16 million restarts.
 const epochBits = 40
 
-// begin brings the file up to date and counts its opening.
-func (q *Queue) begin(b *bolt.Tx) error {
+// begin brings the file up to date, counts its opening and judges what was going on when it was last open. It returns the
+// jobs that it holds for that.
+func (q *Queue) begin(b *bolt.Tx) (poisoned []queue.Key, err error) {
 	if err := upgrade(b); err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := newTx(b); err != nil { // is every bucket there?
-		return err
+	t, err := newTx(b)
+	if err != nil {
+		return nil, err
 	}
 	file := b.Bucket([]byte(fileBucket))
-	epoch, err := number(file, openedKey, 64-epochBits)
+	opened, err := number(file, openedKey, 64-epochBits)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	epoch++
-	q.claims.token = queue.Token(epoch << epochBits)
-	return putNumber(file, openedKey, epoch)
+	closed, err := number(file, closedKey, 64-epochBits)
+	if err != nil {
+		return nil, err
+	}
+	q.claims.noting = closed != opened
+	if poisoned, err = q.claims.judge(t); err != nil {
+		return nil, err
+	}
+	q.claims.token = queue.Token((opened + 1) << epochBits)
+	return poisoned, putNumber(file, openedKey, opened+1)
 }
 
 // readLanes finds the first entry of each lane, with one seek for each.
@@ -267,7 +286,11 @@ func (q *Queue) end() error {
 		if err != nil {
 			return err
 		}
-		return putNumber(file, closedKey, opened)
+		t, err := newTx(b)
+		if err != nil {
+			return err
+		}
+		return errors.Join(t.acquit(), putNumber(file, closedKey, opened))
 	})
 }
 

@@ -99,8 +99,11 @@ func reopenToken(r *run) {
 			seen[j.Token] = true // and is never committed
 		}
 		r.reopen()
-		jobs = r.claim(queue.ClaimRequest{Now: at(lease * 3), Lease: time.Microsecond, Limit: 9}).Jobs
-		equal(r, keys(jobs), "a b", "what is claimable after reopening")
+		// By key, since a queue may keep back what it suspects of having ended its process.
+		jobs = r.claim(queue.ClaimRequest{
+			Now: at(lease * 3), Lease: time.Microsecond, Limit: 9, Keys: []queue.Key{{ID: "a"}, {ID: "b"}},
+		}).Jobs
+		equal(r, keys(jobs), "a b", "what is claimable by key after reopening")
 		for _, j := range jobs {
 			equal(r, seen[j.Token], false, "whether token %d is zero or was given out before", j.Token)
 			seen[j.Token] = true

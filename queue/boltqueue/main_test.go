@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -63,44 +62,6 @@ func child(t *testing.T, role, path string, env ...string) (*exec.Cmd, io.WriteC
 		t.Fatal(err)
 	}
 	return cmd, in, bufio.NewScanner(out)
-}
-
-// hold has the file open until its input ends.
-func hold(path string) error {
-	q, err := Open(path, Options{})
-	if err != nil {
-		return err
-	}
-	fmt.Println("open")
-	_, err = io.Copy(io.Discard, os.Stdin)
-	return errors.Join(err, q.Close())
-}
-
-func TestLocked(t *testing.T) {
-	path := newPath(t)
-	cmd, in, out := child(t, "holder", path)
-	if !out.Scan() || out.Text() != "open" {
-		t.Fatalf("the other process said %q", out.Text())
-	}
-	q, err := Open(path, Options{LockWait: 60 * time.Millisecond})
-	pathErr := (*fs.PathError)(nil)
-	if q != nil || !errors.Is(err, queue.ErrLocked) || !errors.As(err, &pathErr) || pathErr.Path != path {
-		t.Fatalf("Open while another process has the file: %v", err)
-	}
-	opened := make(chan error)
-	go func() {
-		q, err := Open(path, Options{LockWait: time.Minute})
-		if err == nil {
-			err = q.Close()
-		}
-		opened <- err
-	}()
-	if err := errors.Join(in.Close(), cmd.Wait()); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-opened; err != nil {
-		t.Fatalf("Open waiting for another process that closes the file: %v", err)
-	}
 }
 
 // numbered is message n of the kill test; every seventh has a body that is written ahead.

@@ -17,7 +17,7 @@ type Bulk interface {
 // Waker is implemented by queues to which others than this process add messages.
 type Waker interface {
 	// Wake returns a channel that receives after messages were enqueued by another process; several may be one
-	// receive. The channel is closed when ctx ends.
+	// receive, and nobody waits for it to be received. The channel is closed when ctx ends.
 	Wake(ctx context.Context) <-chan struct{}
 }
 
@@ -37,7 +37,9 @@ type Notes interface {
 type Shared interface {
 	// Now is the queue's clock, which all its users go by.
 	Now(ctx context.Context) (time.Time, error)
-	// Beat says that holder is alive and would use so many slots of each site if it were alone, and returns how many it may use until ttl
-	// from now. What a holder had that has been silent for its ttl, leases included, is free.
+	// Beat says that holder is alive and would use so many slots of each site if it were alone, and returns how many it
+	// may use until ttl from now. Together the holders never have more of a site than one of them would use; if there are
+	// enough for all, each has some after a few beats. What a holder had that has been silent for its ttl, leases
+	// included, is free.
 	Beat(ctx context.Context, holder string, ttl time.Duration, want map[string]int) (have map[string]int, err error)
 }

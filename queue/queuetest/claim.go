@@ -11,6 +11,7 @@ import (
 func claimCases() []testCase {
 	return []testCase{
 		{"ClaimOrder", "Without Take, jobs go by priority, then by Due, then by key.", claimOrder},
+		{"ClaimPriorities", "Every priority is kept and has its place in the order.", claimPriorities},
 		{"ClaimDue", "A job is claimable from its Due on, and not before.", claimDue},
 		{"ClaimLimit", "Limit bounds a claim, and 0 leases none.", claimLimit},
 		{"ClaimInvalid", "A Lease that is not positive is ErrInvalid.", claimInvalid},
@@ -49,6 +50,17 @@ func claimOrder(r *run) {
 	r.add(message("many", many...))
 	equal(r, keys(r.due(0)), "many many/1 many/2 many/3 many/4 many/5 many/6 many/7 many/8 many/9 many/10 many/11",
 		"the order of jobs that differ in their number")
+}
+
+func claimPriorities(r *run) {
+	want := ""
+	for i, p := range []queue.Priority{127, 100, queue.High, queue.Normal, queue.Low, -100, -128} {
+		id := queue.ID(fmt.Sprintf("p%d", 6-i))
+		r.add(inLane(id, queue.Lane{Domain: "example.com", Priority: p}, 0))
+		equal(r, r.get(queue.Key{ID: id}).Message.Priority, p, "the stored priority")
+		want += " " + string(id)
+	}
+	equal(r, " "+keys(r.due(0)), want, "the order of the claim")
 }
 
 func claimDue(r *run) {

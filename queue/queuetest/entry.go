@@ -23,6 +23,7 @@ func entryCases() []testCase {
 		{"EntryHeadCompletes", "Digest and EightBit are looked at only after Head has returned.", entryHeadCompletes},
 		{"EntrySize", "Size is set by the queue: the octets of Head and Body.", entrySize},
 		{"EntryInvalid", "An entry that Check refuses is ErrInvalid, and nothing is stored.", entryInvalid},
+		{"EntryLargest", "What is within the bounds of an entry is stored, claimed and committed, however large it is.", entryLargest},
 		{"EntryTimes", "Times are kept to the microsecond or better, whatever their zone, and zero stays zero.", entryTimes},
 	}
 }
@@ -232,4 +233,36 @@ func entryTimes(r *run) {
 	equal(r, j.Due.Truncate(time.Microsecond).Equal(at(3*time.Microsecond)), true, "whether Due is equal to the microsecond")
 	equal(r, keys(r.due(2*time.Microsecond)), "", "what is claimable a microsecond before Due")
 	equal(r, keys(r.due(4*time.Microsecond)), "a", "what is claimable a microsecond after Due")
+}
+
+func entryLargest(r *run) {
+	long := strings.Repeat("é", queue.MaxString/2)
+	id := queue.ID(strings.Repeat("z", 64))
+	j := job("example.com", 0)
+	j.Domain, j.Via = long, long
+	j.Recipients = make([]queue.Recipient, queue.MaxRecipients)
+	for i := range j.Recipients {
+		j.Recipients[i].Address = "user@example.com"
+	}
+	reply := queue.Reply{Host: long, Addr: long, Phase: long, Code: -1 << 31, Enhanced: long, Text: long}
+	j.Recipients[0] = queue.Recipient{Address: long, From: long, Reply: reply, Original: long, Reason: long}
+	for range queue.MaxAttempts {
+		j.Attempts = append(j.Attempts, queue.Attempt{Time: at(0), TLS: long, Reply: queue.Reply{Text: "\x01\u2028"}})
+	}
+	e := message(id, j)
+	m := &e.Message
+	m.From, m.Tenant, m.EnvelopeID, m.Priority = long, long, long, 127
+	for range queue.MaxLabels {
+		m.Labels = append(m.Labels, long)
+	}
+	r.add(e)
+	equal(r, describe(r.get(j.Key)), describe(want(e, len(text(id)), j)), "the job as listed")
+	c := r.claim(queue.ClaimRequest{Now: at(0), Limit: 1, Take: []queue.Take{{Lane: j.Lane(), N: 1}}})
+	equal(r, len(c.Jobs), 0, "how many jobs are taken of the lane of the entry's own job, which has no tenant")
+	c = r.claim(queue.ClaimRequest{Now: at(0), Limit: 1, Take: []queue.Take{{
+		Lane: queue.Lane{Domain: long, Tenant: long, Priority: 127}, N: 1,
+	}}})
+	equal(r, len(c.Jobs), 1, "how many jobs are taken of the lane")
+	r.commit(finish(c.Jobs[0]))
+	equal(r, len(r.list(queue.Filter{Label: long, Sender: long, Ended: true})), 1, "how many jobs have ended")
 }

@@ -1,6 +1,7 @@
 package queuetest
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ func jobsCases() []testCase {
 		{"JobsFilter", "Each field of Filter selects what it says.", jobsFilter},
 		{"JobsFilterAll", "A job must match all fields of Filter.", jobsFilterAll},
 		{"JobsCopies", "A listed job is the caller's copy.", jobsCopies},
+		{"JobsContext", "When ctx ends while Jobs lists, the list goes on or ends in ctx's error.", jobsContext},
 		{"JobsLoopBody", "The loop body may call any method.", jobsLoopBody},
 		{"JobsBreak", "A loop that is left early holds nothing.", jobsBreak},
 		{"HeadsLanes", "Heads lists for each lane the job that is claimable first.", headsLanes},
@@ -138,6 +140,30 @@ func jobsCopies(r *run) {
 		j.Message.Labels[0] = "changed"
 	}
 	r.unchanged(before, "a change of listed jobs")
+}
+
+func jobsContext(r *run) {
+	jobs := make([]*queue.Job, 1000)
+	for i := range jobs {
+		jobs[i] = job("example.com", 0)
+	}
+	r.add(message("a", jobs...))
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	n, ended := 0, false
+	for j, err := range r.q.Jobs(ctx, queue.Filter{}) {
+		cancel()
+		equal(r, ended, false, "whether the list goes on after an error")
+		if err != nil {
+			r.is(err, context.Canceled, "Jobs whose ctx has ended")
+			equal(r, j == nil, true, "whether there is no job beside the error")
+			ended = true
+			continue
+		}
+		equal(r, j.Key.N, n, "the number of the next job")
+		n++
+	}
+	equal(r, ended || n == len(jobs), true, "whether a list of %d of %d jobs ended in an error", n, len(jobs))
 }
 
 func jobsLoopBody(r *run) {

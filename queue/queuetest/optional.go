@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"slices"
 	"strings"
@@ -17,6 +18,9 @@ func bulkCases() []testCase {
 	return []testCase{
 		{"BulkStores", "EnqueueAll stores entries as Enqueue does, and counts those that are stored or were before.", bulkStores},
 		{"BulkStops", "EnqueueAll stops at the first entry that can't be stored: what came before is stored, nothing after.", bulkStops},
+		{"BulkStopsAnywhere", "However many came before the entry that can't be stored, durable counts what is stored.", bulkStopsAnywhere},
+		{"BulkSlow", "While EnqueueAll waits for the next entry, or for its body, any method can be called.", bulkSlow},
+		{"BulkEnds", "When ctx ends during EnqueueAll, durable counts what is stored.", bulkEnds},
 		{"BulkContext", "EnqueueAll returns ctx's error if ctx has ended before it began.", bulkContext},
 	}
 }
@@ -26,6 +30,7 @@ func notesCases() []testCase {
 		{"NotesSet", "Set stores a value under a key, which Get returns; nil removes it, an empty value doesn't.", notesSet},
 		{"NotesCopies", "Values are the caller's copies.", notesCopies},
 		{"NotesKeys", "Keys lists the keys that begin with prefix, in order, and the loop body may call any method.", notesKeys},
+		{"NotesMany", "However many notes there are, Keys lists each once, also while others come and go.", notesMany},
 		{"NotesBounds", "Keys are 1 to 512 octets, values at most 64 KiB.", notesBounds},
 		{"NotesContext", "Get, Set and Keys return ctx's error if ctx has ended before they began.", notesContext},
 	}
@@ -79,6 +84,87 @@ func bulkStops(r *run) {
 		equal(r, durable, 2, "durable, when the third entry fails with %v", c.want)
 	}
 	equal(r, keys(r.list(queue.Filter{})), "a0 a1 a2 b0 b1 b2 conflict", "what is stored")
+}
+
+func bulkStopsAnywhere(r *run) {
+	b := r.bulk()
+	broken := errors.New("the body broke")
+	for run, n := range []int{0, 1, 30, 200} {
+		var es []*queue.Entry
+		for i := range n {
+			e := message(queue.ID(fmt.Sprintf("m%d-%03d", run, i)))
+			e.Body = bytes.NewReader(large(20_000))
+			es = append(es, e)
+		}
+		bad := message(queue.ID(fmt.Sprint("bad-", run)))
+		bad.Body = iotest.ErrReader(broken)
+		if n > 0 && run%2 == 0 {
+			bad = other(es[n/2].Message.ID) // of this very call
+		}
+		durable, err := b.EnqueueAll(r.ctx, slices.Values(append(es, bad, message("after"))))
+		if !errors.Is(err, broken) && !errors.Is(err, queue.ErrConflict) {
+			r.fatalf("EnqueueAll: %v, want the error of the last entry", err)
+		}
+		equal(r, durable, n, "durable, when %d entries came before the one that fails", n)
+		stored := 0
+		for _, j := range r.list(queue.Filter{}) {
+			if strings.HasPrefix(string(j.Key.ID), fmt.Sprintf("m%d-", run)) {
+				stored++
+			}
+		}
+		equal(r, stored, n, "how many of them are stored")
+	}
+	equal(r, len(r.list(queue.Filter{ID: "after"})), 0, "how many are stored that came after")
+}
+
+func bulkSlow(r *run) {
+	b := r.bulk()
+	meanwhile := func(id queue.ID) {
+		r.add(message(id))
+		r.commit(finish(r.takeKey(queue.Key{ID: id}, 0)))
+	}
+	durable, err := b.EnqueueAll(r.ctx, func(yield func(*queue.Entry) bool) {
+		for i := range 3 {
+			meanwhile(queue.ID(fmt.Sprint("before-", i)))
+			e := message(queue.ID(fmt.Sprint("m", i)))
+			e.Body = io.MultiReader(e.Body, action(func() { meanwhile(queue.ID(fmt.Sprint("within-", i))) }))
+			if !yield(e) {
+				return
+			}
+		}
+	})
+	r.ok(err, "EnqueueAll")
+	equal(r, durable, 3, "durable")
+	equal(r, keys(r.list(queue.Filter{Unfinished: true})), "m0 m1 m2", "what is stored")
+}
+
+func bulkEnds(r *run) {
+	b := r.bulk()
+	for round := range 10 {
+		ctx, cancel := context.WithCancel(r.ctx)
+		id := func(i int) queue.ID { return queue.ID(fmt.Sprintf("m%d-%02d", round, i)) }
+		durable, err := b.EnqueueAll(ctx, func(yield func(*queue.Entry) bool) {
+			for i := range 40 {
+				if i == 4*round {
+					cancel()
+				}
+				e := message(id(i))
+				e.Body = bytes.NewReader(large(50_000))
+				if !yield(e) {
+					return
+				}
+			}
+		})
+		cancel()
+		if err == nil {
+			equal(r, durable, 40, "durable, without an error")
+		} else {
+			r.is(err, context.Canceled, "EnqueueAll whose ctx ends")
+		}
+		for i := range 40 {
+			equal(r, len(r.list(queue.Filter{ID: id(i)})) == 1, i < durable, "whether entry %d is stored when durable is %d", i, durable)
+		}
+	}
 }
 
 func bulkContext(r *run) {
@@ -164,6 +250,25 @@ func notesKeys(r *run) {
 		break
 	}
 	r.ok(n.Set(r.ctx, "z", []byte{1}), "Set after a loop that was left early")
+}
+
+func notesMany(r *run) {
+	n := r.notes()
+	key := func(i int) string { return fmt.Sprintf("n/%04d", i) }
+	for i := range 300 {
+		r.ok(n.Set(r.ctx, key(2*i), []byte{1}), "Set")
+	}
+	i := 0
+	for k, err := range n.Keys(r.ctx, "n/") {
+		r.ok(err, "Keys")
+		equal(r, k, key(2*i), "key %d", i)
+		r.ok(n.Set(r.ctx, k, nil), "Set to nil")
+		if i%10 == 0 {
+			r.ok(n.Set(r.ctx, key(max(0, 2*i-1)), []byte{1}), "Set of a key that was passed")
+		}
+		i++
+	}
+	equal(r, i, 300, "how many keys there were")
 }
 
 func notesBounds(r *run) {

@@ -11,8 +11,8 @@ import (
 )
 
 // Run checks the queues that open makes. Open is called for every case and returns an empty queue; what must be closed or
-// removed afterwards it hands to t.Cleanup. The rules of [queue.Bulk] and [queue.Notes] are checked if a queue has these
-// methods, and what holds after Close if it has a method Close() error.
+// removed afterwards it hands to t.Cleanup. The rules of [queue.Bulk], [queue.Notes], [queue.Waker] and [queue.Shared] are
+// checked if a queue has these methods, and what holds after Close if it has a method Close() error.
 //
 // A backend that deadlocks fails: no case takes longer than a minute.
 func Run(t *testing.T, open func(t *testing.T) queue.Queue, options ...Option) {
@@ -48,15 +48,23 @@ func Cut(cut func(t *testing.T, q queue.Queue, id queue.ID) queue.Queue) Option 
 	return func(h *hooks) { h.cut = cut }
 }
 
+// Another lets Run check what several processes do with one queue, and the rules of [queue.Waker] and [queue.Shared] that take
+// two. It opens the storage of q, which goes on, once more, as another process would.
+func Another(another func(t *testing.T, q queue.Queue) queue.Queue) Option {
+	return func(h *hooks) { h.another = another }
+}
+
 type hooks struct {
-	reopen func(*testing.T, queue.Queue) queue.Queue
-	cut    func(*testing.T, queue.Queue, queue.ID) queue.Queue
+	reopen  func(*testing.T, queue.Queue) queue.Queue
+	cut     func(*testing.T, queue.Queue, queue.ID) queue.Queue
+	another func(*testing.T, queue.Queue) queue.Queue
 }
 
 // bound is hooks that belong to a test; nil if they weren't given.
 type bound struct {
-	reopen func(queue.Queue) queue.Queue
-	cut    func(queue.Queue, queue.ID) queue.Queue
+	reopen  func(queue.Queue) queue.Queue
+	cut     func(queue.Queue, queue.ID) queue.Queue
+	another func(queue.Queue) queue.Queue
 }
 
 func (h hooks) of(t *testing.T) (b bound) {
@@ -66,12 +74,15 @@ func (h hooks) of(t *testing.T) (b bound) {
 	if h.cut != nil {
 		b.cut = func(q queue.Queue, id queue.ID) queue.Queue { return h.cut(t, q, id) }
 	}
+	if h.another != nil {
+		b.another = func(q queue.Queue) queue.Queue { return h.another(t, q) }
+	}
 	return b
 }
 
 func cases() []testCase {
 	return slices.Concat(
 		enqueueCases(), entryCases(), claimCases(), takeCases(), expiredCases(), nextCases(), commitCases(), moreCases(), bodyCases(),
-		jobsCases(), endedCases(), contextCases(), reopenCases(), bulkCases(), notesCases(),
+		jobsCases(), endedCases(), contextCases(), reopenCases(), bulkCases(), notesCases(), modelCases(), concurrentCases(), sharedCases(),
 	)
 }

@@ -19,6 +19,7 @@ type twisted struct {
 	open       func(context.Context, queue.ID) (io.ReadCloser, error)
 	jobs       func(context.Context, queue.Filter) iter.Seq2[*queue.Job, error]
 	set        func(context.Context, string, []byte) error
+	keys       func(context.Context, string) iter.Seq2[string, error]
 	close      func() error
 }
 
@@ -69,6 +70,13 @@ func (q *twisted) Set(ctx context.Context, key string, value []byte) error {
 		return q.set(ctx, key, value)
 	}
 	return q.Queue.Set(ctx, key, value)
+}
+
+func (q *twisted) Keys(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	if q.keys != nil {
+		return q.keys(ctx, prefix)
+	}
+	return q.Queue.Keys(ctx, prefix)
 }
 
 func (q *twisted) Close() error {

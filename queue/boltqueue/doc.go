@@ -66,8 +66,8 @@
 //
 // A crash may have been a message's doing. When the process that had the file open last did not call Close, claims are noted in the
 // file before Claim returns them, until a minute has passed by [queue.ClaimRequest].Now; this costs each claim one transaction.
-// Jobs so noted at the next such end are suspects. Claim gives them out one at a time, and says in Claimed.Next to come back in
-// a second for the others, so that a further end points at one of them; all other mail goes on beside. A suspect that is
+// Jobs so noted at the next such end are suspects. Claim gives them out one at a time, and says in Claimed.Next to come back soon
+// for the others, so that a further end points at one of them; all other mail goes on beside. A suspect that is
 // committed, as delivered or for another try, is none any more. One that was leased at three ends in a row is held by
 // Open, which reports it as [Poisoned]: it waits for the host program, or for its expiry, which no hold delays. Released, it is a
 // job like any other. A kill and a power loss are ends like a crash, so it takes three of them, each while the same suspect

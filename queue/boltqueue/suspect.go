@@ -27,9 +27,9 @@ import (
 // What is claimed by key is changed by the host program and not tried: that is neither noted nor does it wait.
 
 const (
-	noteFor     = time.Minute // how long claims are noted after an unclean end
-	heldAfter   = 1 + 3       // ends: one that made it a suspect, three as one
-	suspectWait = time.Second // when a claim is to ask again for a suspect that another one keeps waiting
+	noteFor     = time.Minute            // how long claims are noted after an unclean end
+	heldAfter   = 1 + 3                  // ends: one that made it a suspect, three as one
+	suspectWait = 100 * time.Millisecond // when a claim is to ask again for a suspect that another one keeps waiting
 )
 
 // note is what the file says of a job that was given out, or is a suspect.

@@ -292,6 +292,20 @@ func listed(t *testing.T, q *Queue) (jobs []*queue.Job) {
 	return jobs
 }
 
+// A job that was a suspect, and is worked on again, keeps no suspect waiting.
+func TestClearedSuspectKeepsNobodyWaiting(t *testing.T) {
+	q := newCrashed(t, "a", "b")
+	wantClaim(t, q, 0, "a", "b")
+	q = crash(t, q, nil)
+	if err := q.Commit(t.Context(), wantClaim(t, q, 0, "a")[0]); err != nil {
+		t.Fatal(err)
+	}
+	if ids, _ := claimSome(t, q, 1, 0); !slices.Equal(ids, []queue.ID{"a"}) {
+		t.Fatal(ids)
+	}
+	wantClaim(t, q, 0, "b")
+}
+
 // Who had a suspect last can commit it while it waits for another one.
 func TestLateCommitOfSuspect(t *testing.T) {
 	q := newCrashed(t, "a", "b")

@@ -2,7 +2,6 @@ package boltqueue
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"time"
 
@@ -178,10 +177,7 @@ func (q *Queue) noteClaims(ctx context.Context, notes []note) error {
 	if len(notes) == 0 {
 		return nil
 	}
-	if err := q.submit(ctx, noteClaims(notes), 64*len(notes)); err != nil {
-		return fmt.Errorf("noting a claim: %w", err)
-	}
-	return nil
+	return q.submit(ctx, noteClaims(notes), 64*len(notes))
 }
 
 type noteClaims []note

@@ -70,7 +70,7 @@ func Open(path string, o Options) (*Queue, error) {
 	q := &Queue{
 		path:      path,
 		retention: o.Retention,
-		claims:    &claims{leases: map[queue.Key]*lease{}, lanes: map[queue.Lane]entry{}},
+		claims:    newClaims(),
 		wake:      make(chan struct{}, 1),
 		closing:   make(chan struct{}),
 		stopped:   make(chan struct{}),
@@ -221,9 +221,11 @@ func (q *Queue) readLanes(b *bolt.Tx) error {
 		if err != nil {
 			return err
 		}
-		if q.claims.lanes[l], err = readEntry(k, v, n); err != nil {
+		e, err := readEntry(k, v, n)
+		if err != nil {
 			return err
 		}
+		q.claims.lanes.offer(l, e)
 		k, v = c.Seek(afterPrefix(k[:n]))
 	}
 	return nil

@@ -29,13 +29,19 @@ type tx struct {
 	messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes *bolt.Bucket
 
 	// What a writing transaction collects for the moment after its commit.
-	touched map[queue.Lane]bool // lanes of which entries came or went
-	spent   []queue.Key         // jobs whose lease ends
-	latest  time.Time           // the latest time that a change has named
+	moves  []laneMove  // what has changed in the index of lanes
+	spent  []queue.Key // jobs whose lease ends
+	latest time.Time   // the latest time that a change has named
+}
+
+// laneMove is a job that has a new entry in its lane, nil if it has none.
+type laneMove struct {
+	lane    queue.Lane
+	was, is *entry
 }
 
 func newTx(b *bolt.Tx) (*tx, error) {
-	t := &tx{touched: map[queue.Lane]bool{}}
+	t := new(tx)
 	for name, p := range map[string]**bolt.Bucket{
 		messagesBucket: &t.messages,
 		jobsBucket:     &t.jobs,
@@ -134,9 +140,10 @@ func (t *tx) putJob(old, j *jobRecord) error {
 	if err := put(t.jobs, jobKey(j.Key), j.encode()); err != nil {
 		return err
 	}
-	if err := t.move(t.lanes, t.laneKey(old), t.laneKey(j)); err != nil {
+	if err := t.move(t.lanes, laneKey(old), laneKey(j)); err != nil {
 		return err
 	}
+	t.moves = append(t.moves, laneMove{j.Lane(), laneEntry(old), laneEntry(j)})
 	if err := t.move(t.expiry, expiryKey(old), expiryKey(j)); err != nil {
 		return err
 	}
@@ -182,14 +189,21 @@ func (t *tx) move(index *bolt.Bucket, was, is []byte) error {
 	return put(index, is, nil)
 }
 
-// laneKey is the entry of a job in the index of lanes: nil unless time alone makes it claimable.
-func (t *tx) laneKey(j *jobRecord) []byte {
+// laneEntry is what j has in the index of lanes: nil unless time alone makes it claimable.
+func laneEntry(j *jobRecord) *entry {
 	if j == nil || j.Held || !j.Finished.IsZero() {
 		return nil
 	}
-	l := j.Lane()
-	t.touched[l] = true
-	return entryKey(lanePrefix(l), j.Due, j.Key)
+	return &entry{j.Due, j.Key}
+}
+
+// laneKey is the key of its laneEntry, nil if it has none.
+func laneKey(j *jobRecord) []byte {
+	e := laneEntry(j)
+	if e == nil {
+		return nil
+	}
+	return e.in(lanePrefix(j.Lane()))
 }
 
 // expiryKey is the entry of a job in the index of expiry: nil if it is finished.
@@ -206,6 +220,9 @@ type entry struct {
 	key queue.Key
 }
 
+// in is its key behind a prefix.
+func (e entry) in(prefix []byte) []byte { return entryKey(prefix, e.at, e.key) }
+
 func (e entry) compare(o entry) int {
 	if c := e.at.Compare(o.at); c != 0 {
 		return c
@@ -213,11 +230,11 @@ func (e entry) compare(o entry) int {
 	return e.key.Compare(o.key)
 }
 
-// entries goes through the entries of an index behind prefix, earliest first.
-func entries(index *bolt.Bucket, prefix []byte) iter.Seq2[entry, error] {
+// entries goes through the entries of an index behind prefix that don't come before from, earliest first.
+func entries(index *bolt.Bucket, prefix, from []byte) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
 		c := index.Cursor()
-		for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			e, err := readEntry(k, v, len(prefix))
 			if !yield(e, err) || err != nil {
 				return
@@ -232,12 +249,4 @@ func readEntry(k, v []byte, prefix int) (e entry, err error) {
 	}
 	e.at, e.key, err = parseEntryKey(k[prefix:])
 	return e, err
-}
-
-// head is the first entry of a lane; ok is false if the lane has none.
-func (t *tx) head(l queue.Lane) (e entry, ok bool, err error) {
-	for e, err := range entries(t.lanes, lanePrefix(l)) {
-		return e, err == nil, err
-	}
-	return e, false, nil
 }

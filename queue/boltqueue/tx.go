@@ -135,16 +135,34 @@ func (t *tx) addMessage(j *jobRecord) error {
 	return nil
 }
 
-// putJob stores j in place of old, nil if j is new, and keeps every index in step. Both have their messages.
-func (t *tx) putJob(old, j *jobRecord) error {
-	if err := put(t.jobs, jobKey(j.Key), j.encode()); err != nil {
+// row is a key of a bucket with its record; the key is nil if there is none.
+type row struct{ key, record []byte }
+
+func sealedRow(key, fields []byte) row {
+	if key == nil {
+		return row{}
+	}
+	return row{key, seal(make([]byte, 0, frame+len(fields)), key, fields)}
+}
+
+// rows are what a job, which has its message, puts into the file besides its mark. They can be made before the transaction.
+type rows struct{ job, lane, expiry row }
+
+func (j *jobRecord) rows() *rows {
+	return &rows{sealedRow(jobKey(j.Key), j.encode()), sealedRow(laneKey(j), nil), sealedRow(expiryKey(j), nil)}
+}
+
+// putJob stores j, of which these are the rows, in place of old, nil if j is new, and keeps every index in step. Both have
+// their messages.
+func (t *tx) putJob(old, j *jobRecord, r *rows) error {
+	if err := t.jobs.Put(r.job.key, r.job.record); err != nil {
 		return err
 	}
-	if err := t.move(t.lanes, laneKey(old), laneKey(j)); err != nil {
+	if err := move(t.lanes, laneKey(old), r.lane); err != nil {
 		return err
 	}
 	t.moves = append(t.moves, laneMove{j.Lane(), laneEntry(old), laneEntry(j)})
-	if err := t.move(t.expiry, expiryKey(old), expiryKey(j)); err != nil {
+	if err := move(t.expiry, expiryKey(old), r.expiry); err != nil {
 		return err
 	}
 	return t.putMark(old, j)
@@ -173,9 +191,9 @@ func (t *tx) putMark(old, j *jobRecord) error {
 	return put(t.marks, is, jobKey(j.Key))
 }
 
-// move replaces one entry of an index, which may be nil, by another.
-func (t *tx) move(index *bolt.Bucket, was, is []byte) error {
-	if bytes.Equal(was, is) {
+// move puts an entry of an index in the place of the one that was there. There may be none of either.
+func move(index *bolt.Bucket, was []byte, is row) error {
+	if bytes.Equal(was, is.key) {
 		return nil
 	}
 	if was != nil {
@@ -183,10 +201,10 @@ func (t *tx) move(index *bolt.Bucket, was, is []byte) error {
 			return err
 		}
 	}
-	if is == nil {
+	if is.key == nil {
 		return nil
 	}
-	return put(index, is, nil)
+	return index.Put(is.key, is.record)
 }
 
 // laneEntry is what j has in the index of lanes: nil unless time alone makes it claimable.

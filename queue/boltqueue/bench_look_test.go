@@ -97,7 +97,7 @@ func claimAndReturn(q *Queue, times int, take func(n int) []queue.Take) (took []
 		if err != nil {
 			return nil, err
 		}
-		if claimed = append(claimed, c.Jobs[0]); len(claimed) < 20 {
+		if claimed = append(claimed, c.Jobs[0]); len(claimed) < 8 {
 			continue
 		}
 		errs := make(chan error)

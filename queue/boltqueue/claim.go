@@ -198,14 +198,13 @@ func (c *claim) atHead(l *lane) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if _, leased := c.leasedAt(e.key, c.Now); !leased {
-			if le := c.leases[e.key]; le == nil || le.from == nil {
-				c.lanes.setHead(l, e)
-				return false, nil
-			}
-			continue
+		le := c.leases[e.key]
+		if _, leased := c.leasedAt(e.key, c.Now); leased && le != nil {
+			c.lanes.keep(le) // it had ended for an earlier claim, whose Now was later, or is being committed
+		} else if !leased && (le == nil || le.from == nil) {
+			c.lanes.setHead(l, e)
+			return false, nil
 		}
-		c.lanes.keep(c.leases[e.key]) // for the case that its time had passed for an earlier claim
 	}
 	c.lanes.clearHead(l)
 	c.lanes.pass(c.Now)

@@ -237,3 +237,49 @@ func contents(t *testing.T, q *Queue) [32]byte {
 	}
 	return sha256.Sum256(b)
 }
+
+// What is claimed while the commit that added it, or that gave it back, is still being noted in memory is not lost to it.
+func TestLanesUnderLoad(t *testing.T) {
+	q := mustOpen(t, newPath(t), Options{})
+	w := wanderer{t: t, q: q, now: start}
+	errs := make(chan error)
+	const workers, rounds = 16, 40
+	for i := range workers {
+		go func() { errs <- workOn(q, i, rounds) }()
+	}
+	for range workers {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	w.check()
+	for lane, l := range q.claims.lanes.all {
+		if len(l.away) > 0 || l.stale {
+			t.Errorf("%v: %d leased, stale is %v, and nobody has anything", lane, len(l.away), l.stale)
+		}
+	}
+	if n, jobs := len(claimAll(t, q, start)), len(w.jobs()); n != jobs || n != workers*rounds {
+		t.Errorf("%d of %d jobs can be claimed, of %d", n, jobs, workers*rounds)
+	}
+}
+
+// workOn enqueues messages, and claims and returns as many jobs, its own or those of others.
+func workOn(q *Queue, worker, rounds int) error {
+	ctx := context.Background()
+	for n := range rounds {
+		e := message(queue.ID(fmt.Sprintf("w%d-%d", worker, n)), nil, fmt.Sprintf("d%d.example", n%3))
+		if _, err := q.Enqueue(ctx, e); err != nil {
+			return err
+		}
+		c, err := q.Claim(ctx, queue.ClaimRequest{Now: start, Lease: time.Hour, Limit: 2})
+		if err != nil {
+			return err
+		}
+		for _, j := range c.Jobs {
+			if err := q.Commit(ctx, j); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

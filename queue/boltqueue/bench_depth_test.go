@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,8 @@ var depth = flag.Int("depth.jobs", 20_000, "unfinished `jobs` in the queues of B
 // tenth of the jobs. The figures are
 //
 //	build-s                how long it takes to fill the queue
-//	open-s, killed-open-s  how long Open takes after Close, and after a kill, with the file in the system's cache
+//	open-s, killed-open-s  how long Open takes after Close, and after a kill, with the file in the system's cache; *-cpu-s is the
+//	                       part of it that isn't waiting
 //	anon-MiB               memory that is no file's after Open
 //	idle-cpu-ms, idle-B    what an idle queue uses and writes in two seconds
 //	claim-*-µs             what a Claim of one job takes: from any lane, from one lane, from a Take of all lanes, and from any
@@ -52,8 +54,8 @@ func BenchmarkDepth(b *testing.B) {
 					b.Fatal(err)
 				}
 				b.ReportMetric(time.Since(begin).Seconds(), "build-s")
-				report(b, "opener", path, "open-s")
-				report(b, "opener", path, "killed-open-s") // the one before has not closed it
+				report(b, "opener", path, "open-s", "open-cpu-s")
+				report(b, "opener", path, "killed-open-s", "killed-open-cpu-s") // the one before has not closed it
 				report(b, "depth", path)
 				if err := os.RemoveAll(filepath.Dir(path)); err != nil {
 					b.Fatal(err)
@@ -88,8 +90,8 @@ func fill(path string, jobs int, lane func() int) error {
 	return errors.Join(err, q.Close())
 }
 
-// report runs a process in a role and reports what it prints: names and values, or one value of that name.
-func report(b *testing.B, role, path string, name ...string) {
+// report runs a process in a role and reports what it prints: values of these names, or lines of a name and a value.
+func report(b *testing.B, role, path string, names ...string) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), roleVariable+"="+role, pathVariable+"="+path)
@@ -98,12 +100,16 @@ func report(b *testing.B, role, path string, name ...string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for line := range strings.Lines(string(out)) {
-		var unit string
-		var value float64
-		if _, err := fmt.Sscan(strings.Join(append(name, line), " "), &unit, &value); err != nil {
-			b.Fatalf("%q: %v", line, err)
+	words := strings.Fields(string(out))
+	for i := 0; len(words) > 0; i++ {
+		if i == len(names) {
+			names, words = append(names, words[0]), words[1:]
 		}
-		b.ReportMetric(value, unit)
+		value, err := strconv.ParseFloat(words[0], 64)
+		if err != nil {
+			b.Fatalf("%q: %v", out, err)
+		}
+		b.ReportMetric(value, names[i])
+		words = words[1:]
 	}
 }

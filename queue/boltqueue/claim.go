@@ -190,7 +190,12 @@ func (c *claim) takeLane(take *queue.Take) (next time.Time, err error) {
 
 // atHead reports whether the head of l is an entry that nobody has leased. If not, it looks for one that is.
 func (c *claim) atHead(l *lane) (bool, error) {
-	if _, leased := c.leasedAt(l.head.key, c.Now); !l.stale && !leased {
+	ok := !l.stale
+	if ok && l.lapsed {
+		_, leased := c.leasedAt(l.head.key, c.Now)
+		ok = !leased
+	}
+	if ok {
 		return true, nil
 	}
 	prefix := lanePrefix(l.Lane)

@@ -11,10 +11,11 @@ import (
 // lane is what is kept in memory of the jobs of one lane: where they begin, and which of them are leased.
 type lane struct {
 	queue.Lane
-	head  entry    // the first entry in the file that no lease keeps away
-	stale bool     // head has gone, and is only where to look for the next one
-	place int      // in the order of its priority; -1 if there is no head
-	away  []*lease // those that keep an entry of this lane away, whatever their end
+	head   entry    // the first entry in the file that no lease keeps away
+	stale  bool     // head has gone, and is only where to look for the next one
+	place  int      // in the order of its priority; -1 if there is no head
+	away   []*lease // those that keep an entry of this lane away
+	lapsed bool     // there have been leases that ended by time, so head may have one
 }
 
 // lanes are all lanes that have a job which time alone makes claimable. They are in order, so that a claim looks only at
@@ -145,6 +146,7 @@ func (s *lanes) giveBack(le *lease) {
 	if le.from != nil {
 		s.release(le)
 		s.offer(le.lane, le.entry)
+		s.all[le.lane].lapsed = true
 	}
 }
 

@@ -42,19 +42,22 @@ type laneMove struct {
 
 func newTx(b *bolt.Tx) (*tx, error) {
 	t := new(tx)
-	for name, p := range map[string]**bolt.Bucket{
-		messagesBucket: &t.messages,
-		jobsBucket:     &t.jobs,
-		lanesBucket:    &t.lanes,
-		expiryBucket:   &t.expiry,
-		marksBucket:    &t.marks,
-		finishedBucket: &t.finished,
-		bodiesBucket:   &t.bodies,
-		draftsBucket:   &t.drafts,
-		notesBucket:    &t.notes,
+	for _, x := range []struct {
+		name   string
+		bucket **bolt.Bucket
+	}{
+		{messagesBucket, &t.messages},
+		{jobsBucket, &t.jobs},
+		{lanesBucket, &t.lanes},
+		{expiryBucket, &t.expiry},
+		{marksBucket, &t.marks},
+		{finishedBucket, &t.finished},
+		{bodiesBucket, &t.bodies},
+		{draftsBucket, &t.drafts},
+		{notesBucket, &t.notes},
 	} {
-		if *p = b.Bucket([]byte(name)); *p == nil {
-			return nil, fmt.Errorf("%w: there is no bucket %q", queue.ErrDamaged, name)
+		if *x.bucket = b.Bucket([]byte(x.name)); *x.bucket == nil {
+			return nil, fmt.Errorf("%w: there is no bucket %q", queue.ErrDamaged, x.name)
 		}
 	}
 	return t, nil

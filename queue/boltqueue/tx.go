@@ -22,11 +22,12 @@ const (
 	bodiesBucket   = "bodies"
 	draftsBucket   = "drafts"
 	notesBucket    = "notes"
+	claimedBucket  = "claimed"
 )
 
 // tx is a transaction on the file with its buckets at hand.
 type tx struct {
-	messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes *bolt.Bucket
+	messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes, claimed *bolt.Bucket
 
 	// What a writing transaction collects for the moment after its commit.
 	moves  []laneMove  // what has changed in the index of lanes
@@ -55,6 +56,7 @@ func newTx(b *bolt.Tx) (*tx, error) {
 		{bodiesBucket, &t.bodies},
 		{draftsBucket, &t.drafts},
 		{notesBucket, &t.notes},
+		{claimedBucket, &t.claimed},
 	} {
 		if *x.bucket = b.Bucket([]byte(x.name)); *x.bucket == nil {
 			return nil, fmt.Errorf("%w: there is no bucket %q", queue.ErrDamaged, x.name)

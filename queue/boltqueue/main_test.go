@@ -37,6 +37,10 @@ func TestMain(m *testing.M) {
 		err = doubt(path)
 	case "deliverer":
 		err = deliver(path)
+	case "opener":
+		err = openOnly(path)
+	case "depth":
+		err = lookInto(path)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

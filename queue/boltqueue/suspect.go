@@ -90,7 +90,7 @@ func (s *suspects) judge(t *tx) (poisoned []queue.Key, err error) {
 		}
 		held := &jobRecord{*j.Clone()}
 		held.Held = true
-		if err := t.putJob(j, held); err != nil {
+		if err := t.putJob(j, held, held.rows()); err != nil {
 			return nil, err
 		}
 		poisoned = append(poisoned, n.key)
@@ -122,22 +122,22 @@ type suspects struct {
 	since   time.Time         // Now of the first claim that was noted
 }
 
-// mustWait reports whether k is a suspect that isn't given out at now, because another one is leased.
-func (c *claims) mustWait(k queue.Key, now time.Time) bool {
-	if c.ends[k] == 0 || c.ends[c.running] == 0 {
+// mustWait reports whether no suspect is given out at now, because one is leased.
+func (c *claims) mustWait(now time.Time) bool {
+	if c.ends[c.running] == 0 {
 		return false
 	}
 	_, leased := c.leasedAt(c.running, now)
 	return leased
 }
 
-// putOff keeps k away from claims until a moment. Nobody owns it; whoever had it last can still commit it.
-func (c *claims) putOff(k queue.Key, until time.Time) {
-	l := lease{end: until, idle: true}
-	if old := c.leases[k]; old != nil {
+// putOff keeps a job away from claims until a moment. Nobody owns it; whoever had it last can still commit it.
+func (c *claims) putOff(j *queue.Job, until time.Time) {
+	l := &lease{end: until, idle: true}
+	if old := c.leases[j.Key]; old != nil {
 		l.token, l.lapses = old.token, old.lapses
 	}
-	c.leases[k] = &l
+	c.set(j, l)
 }
 
 // clear takes back the suspicion of k, which was committed, and lets those that wait for it go.
@@ -148,6 +148,7 @@ func (c *claims) clear(k queue.Key) {
 	delete(c.ends, k)
 	for s := range c.ends {
 		if l := c.leases[s]; l != nil && l.idle {
+			c.lanes.giveBack(l)
 			l.end, l.idle = time.Time{}, false
 		}
 	}

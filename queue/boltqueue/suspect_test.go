@@ -132,7 +132,7 @@ func TestPoison(t *testing.T) {
 }
 
 // Claiming writes nothing in a file that was closed in order, or is new.
-func TestClaimWritesNothing(t *testing.T) {
+func TestNothingIsNotedInAnIntactFile(t *testing.T) {
 	path := newPath(t)
 	for range 2 {
 		q, err := Open(path, Options{})

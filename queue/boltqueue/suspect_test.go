@@ -1,15 +1,13 @@
 package boltqueue
 
 import (
-	"context"
-	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/postroad/postroad/queue"
-	bolt "go.etcd.io/bbolt"
 )
 
 // crash opens what a kill leaves of q now, and appends to events what that tells.
@@ -128,79 +126,6 @@ func TestPoison(t *testing.T) {
 			}
 		}
 		checkIndexes(t, q)
-	}
-}
-
-// Claiming writes nothing in a file that was closed in order, or is new.
-func TestNothingIsNotedInAnIntactFile(t *testing.T) {
-	path := newPath(t)
-	for range 2 {
-		q, err := Open(path, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range 3 {
-			_, err := q.Enqueue(t.Context(), message(queue.ID(fmt.Sprint("m", i)), nil, "a.example"))
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		before := transactions(t, q)
-		if jobs := claimAll(t, q, start); len(jobs) != 3 {
-			t.Errorf("%d jobs", len(jobs))
-		}
-		if n := transactions(t, q) - before; n != 0 {
-			t.Errorf("a claim took %d transactions", n)
-		}
-		if err := q.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// After an unclean end a claim that returns jobs is noted in one transaction, until a minute has passed.
-func TestClaimsAreNoted(t *testing.T) {
-	q := newCrashed(t, "a", "b", "c", "d", "e")
-	takes := func(want int, what string, f func()) {
-		t.Helper()
-		before := transactions(t, q)
-		f()
-		if n := transactions(t, q) - before; n != want {
-			t.Errorf("%s took %d transactions, want %d", what, n, want)
-		}
-	}
-	var jobs []*queue.Job
-	takes(1, "a claim of two jobs", func() { _, jobs = claimSome(t, q, 2, 0) })
-	if list := notes(t, q); len(list) != 2 || !list[0].leased || list[0].ends != 0 {
-		t.Errorf("notes %+v", list)
-	}
-	takes(0, "a claim of nothing", func() { claimSome(t, q, 0, 0) })
-	takes(0, "a claim by key", func() {
-		_, err := q.Claim(t.Context(), queue.ClaimRequest{Now: start, Lease: time.Hour, Limit: 1, Keys: []queue.Key{{ID: "c"}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-	})
-	takes(1, "a commit", func() { finish(t, q, jobs[0], start) })
-	if list := notes(t, q); len(list) != 1 || list[0].key != jobs[1].Key {
-		t.Errorf("notes after a commit: %+v", list)
-	}
-	takes(1, "a claim just before the minute is over", func() { claimSome(t, q, 1, time.Minute-1) })
-	takes(0, "a claim after a minute", func() { claimSome(t, q, 1, time.Minute) })
-	takes(0, "a claim whose Now is earlier, once the minute is over", func() { claimSome(t, q, 1, 0) })
-	if list := notes(t, q); len(list) != 2 {
-		t.Errorf("notes after the minute: %+v", list)
-	}
-}
-
-// The minute begins with the earliest Now, so one wrong clock doesn't make it last.
-func TestMinuteGoesByTheEarliestNow(t *testing.T) {
-	q := newCrashed(t, "a", "b", "c")
-	claimSome(t, q, 1, 1000*time.Hour)
-	claimSome(t, q, 1, 0)
-	claimSome(t, q, 1, time.Minute)
-	if list := notes(t, q); len(list) != 2 {
-		t.Errorf("notes: %+v", list)
 	}
 }
 
@@ -368,19 +293,6 @@ func TestEndsInARow(t *testing.T) {
 	}
 }
 
-// What Close leaves of notes is nothing, unless they are of suspects.
-func TestCloseErasesNotes(t *testing.T) {
-	q := newCrashed(t, "a", "b")
-	wantClaim(t, q, 0, "a", "b")
-	if err := q.Close(); err != nil {
-		t.Fatal(err)
-	}
-	q = mustOpen(t, q.path, Options{})
-	if list := notes(t, q); len(list) > 0 {
-		t.Errorf("notes %+v", list)
-	}
-}
-
 // poisoned is a queue whose job "a" is held as poison.
 func poisoned(t *testing.T) *Queue {
 	t.Helper()
@@ -440,49 +352,56 @@ func TestReleasedPoison(t *testing.T) {
 	checkIndexes(t, q)
 }
 
-// A claim whose note can't be stored leases nothing.
-func TestNoteFails(t *testing.T) {
-	q := newCrashed(t, "a", "b")
-	broken := errors.New("broken")
-	resume := stall(q)
-	claimed := make(chan error)
-	go func() {
-		c, err := q.Claim(context.Background(), queue.ClaimRequest{Now: start.Add(time.Second), Lease: time.Hour, Limit: 5})
-		if len(c.Jobs) > 0 {
-			err = fmt.Errorf("%d jobs, error %w", len(c.Jobs), err)
+// Whatever happens while there are suspects, no two are leased by claims that could have had either, the lanes in memory are
+// those of the file, and in the end all mail has been claimed.
+func TestLanesAmongSuspects(t *testing.T) {
+	for seed := range uint64(6) {
+		w := wanderer{t: t, q: mustOpen(t, newPath(t), Options{}), r: rand.New(rand.NewPCG(seed, 1)), now: start}
+		for i := range 240 {
+			if i%40 == 20 {
+				w.q, w.leased = crash(t, w.q, nil), nil
+			}
+			if w.r.IntN(2) == 0 {
+				w.claimApart()
+			} else if w.r.IntN(3) == 0 {
+				w.enqueue()
+			} else {
+				w.commit()
+			}
+			w.now = w.now.Add(time.Duration(w.r.IntN(90)) * time.Second)
+			w.check()
 		}
-		claimed <- err
-	}()
-	waitFor(q, 1)
-	go func() { _ = q.submit(context.Background(), changeFunc(func(*tx) error { return broken }), 0) }()
-	waitFor(q, 2)
-	resume()
-	if err := <-claimed; !errors.Is(err, broken) {
-		t.Fatalf("error %v", err)
-	}
-	if list := notes(t, q); len(list) > 0 {
-		t.Errorf("notes %+v", list)
-	}
-	for _, j := range wantClaim(t, q, 0, "a", "b") {
-		if j.Lapses != 0 {
-			t.Errorf("%q has %d lapses", j.Key, j.Lapses)
+		for round := 0; len(list(t, w.q, queue.Filter{Unfinished: true})) > 0; round++ {
+			if round > 1000 {
+				t.Fatalf("seed %d: never claimed: %q", seed, list(t, w.q, queue.Filter{Unfinished: true}))
+			}
+			w.now = w.now.Add(time.Minute)
+			for _, j := range w.claimApart() {
+				finish(t, w.q, j, w.now)
+			}
+			w.check()
 		}
 	}
-	wantSuspects(t, crash(t, q, nil), map[queue.Key]int{{ID: "a"}: 1, {ID: "b"}: 1})
 }
 
-func TestDamagedNotes(t *testing.T) {
-	for name, edit := range map[string]func(claimed *bolt.Bucket) error{
-		"no key":        func(claimed *bolt.Bucket) error { return put(claimed, []byte("a"), []byte{0, 1}) },
-		"no fields":     func(claimed *bolt.Bucket) error { return put(claimed, jobKey(queue.Key{ID: "a"}), nil) },
-		"no checksum":   func(claimed *bolt.Bucket) error { return claimed.Put(jobKey(queue.Key{ID: "a"}), make([]byte, 9)) },
-		"an odd bucket": func(claimed *bolt.Bucket) error { _, err := claimed.CreateBucket([]byte("a")); return err },
-	} {
-		path := write(t, sample(t))
-		edited(t, path, func(b *bolt.Tx) error { return edit(b.Bucket([]byte(claimedBucket))) })
-		_, err := Open(path, Options{})
-		if wantPathError(t, path, err, queue.ErrDamaged); t.Failed() {
-			t.Error(name)
+// claimApart claims, and sees that no two suspects are leased.
+func (w *wanderer) claimApart() []*queue.Job {
+	w.t.Helper()
+	c, err := w.q.Claim(w.t.Context(), queue.ClaimRequest{Now: w.now, Lease: 10 * time.Minute, Limit: 1 + w.r.IntN(6), Expired: true})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.leased = append(w.leased, c.Jobs...)
+	w.q.claims.mu.Lock()
+	defer w.q.claims.mu.Unlock()
+	var leased []queue.Key
+	for k := range w.q.claims.ends {
+		if l := w.q.claims.leases[k]; l != nil && !l.idle && l.end.After(w.now) {
+			leased = append(leased, k)
 		}
 	}
+	if len(leased) > 1 {
+		w.t.Fatalf("suspects are leased at the same time: %q", leased)
+	}
+	return c.Jobs
 }

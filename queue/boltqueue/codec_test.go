@@ -100,6 +100,11 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("job: %+v became %+v (%v)", j, again, err)
 			}
 		}
+		if n, err := decodeNote(queue.Key{}, b); err == nil {
+			if again, err := decodeNote(queue.Key{}, n.encode()); err != nil || again != n {
+				t.Errorf("note: %+v became %+v (%v)", n, again, err)
+			}
+		}
 		if fields, err := unseal(nil, b); err == nil && len(fields) != len(b)-frame {
 			t.Errorf("%d fields of %d octets", len(fields), len(b))
 		}

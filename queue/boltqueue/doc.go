@@ -9,7 +9,7 @@
 //     commit, and what arrives meanwhile goes with the next.
 //   - Claiming writes nothing, but for the minute after a crash. Leases are kept in memory, so after a restart every job is free
 //     at once; the file's lock proves that nobody else works on them.
-//   - A message that ends the process whenever it is worked on is held when it has done so five times in a row.
+//   - A message that ends the process whenever it is worked on is held when it has done so five times.
 //   - A body of any size passes through in pieces: a message of 25 MB costs less than 2 MB of memory on its way in or out.
 //     It is written once. A retry rewrites the record of its job, which is small.
 //   - Memory grows with lanes, not with jobs, and opening reads the first entry of each lane, not the jobs.
@@ -19,19 +19,19 @@
 //
 // # Where the file may be
 //
-// The file must be on a local file system, on which flock keeps other processes out and fsync returns when the disk has what was written.
-// A network file system (NFS, SMB, most that are mounted by FUSE) promises neither: two machines may both believe that they
-// hold the lock and destroy the file within seconds, and what was acknowledged can be lost with the server. Open can't tell, and
-// doesn't try. A disk image or block device that one machine at a time has mounted is local, and so is a container's
-// volume of that kind.
+// The file must be on a local file system, on which flock keeps other processes out and fsync returns when the disk has
+// what was written. A network file system (NFS, SMB, most that are mounted by FUSE) promises neither: two machines may
+// both believe that they hold the lock and destroy the file within seconds, and what was acknowledged can be lost with the
+// server. Open can't tell, and doesn't try. A disk image or block device that one machine at a time has mounted is local,
+// and so is a container's volume of that kind.
 //
 // # A new process takes over
 //
-// When a program is replaced by its next version, the new process may be started while the old one is still at work: its Open waits
-// for the lock, which Close, or the old process's end, sets free. Give [Options].LockWait the time that the old process is
-// granted to drain, and some more: an attempt that is under way may take minutes, or it is cut off and made again. Until
-// Open returns, the new process can't enqueue; let it begin to accept requests after that, and let the old one accept them until it
-// closes the queue. An Open that has waited in vain is [queue.ErrLocked], with the path.
+// When a program is replaced by its next version, the new process may be started while the old one is still at work: its
+// Open waits for the lock, which Close, or the old process's end, sets free. Give [Options].LockWait the time that the old
+// process is granted to drain, and some more. Until Open returns the new process can't enqueue; let it begin to accept
+// requests after that, and let the old one accept them until it closes the queue. An Open that has waited in vain is
+// [queue.ErrLocked], with the path.
 //
 // # The file
 //
@@ -64,15 +64,15 @@
 // were on their way each is there completely or not at all. Drafts are all that can be left behind; the next [Open] deletes
 // them. There is nothing else to recover, and no job to rescue.
 //
-// A crash may have been a message's doing. When the process that had the file open last did not call Close, claims are noted in the
-// file before Claim returns them, until a minute has passed by [queue.ClaimRequest].Now; this costs each claim one transaction.
-// Jobs so noted at the next such end are suspects. Claim gives them out one at a time, and says in Claimed.Next to come back soon
-// for the others, so that a further end points at one of them; all other mail goes on beside. A suspect that is
-// committed, as delivered or for another try, is none any more. One that was leased at three ends in a row is held by
-// Open, which reports it as [Poisoned]: it waits for the host program, or for its expiry, which no hold delays. Released, it is a
-// job like any other. A kill and a power loss are ends like a crash, so it takes three of them, each while the same suspect
-// is being worked on, to hold a job that is innocent. A claim by key is never noted and never waits: it is how a host program
-// changes a job, not how it tries one.
+// A crash may have been a message's doing. When the process that had the file open last did not call Close, claims are
+// noted in the file before Claim returns them, until a minute has passed by [queue.ClaimRequest].Now; this costs each
+// claim one transaction. Jobs so noted at the next such end are suspects. Claim gives them out one at a time, and says in
+// Claimed.Next to come back soon for the others, so that a further end points at one of them; all other mail goes on
+// beside. A suspect that is committed, as delivered or for another try, is none any more. One that was leased at three
+// ends in a row is held by Open, which reports it as [Poisoned]: it waits for the host program, or for its expiry, which
+// no hold delays. Released, it is a job like any other. A kill and a power loss are ends like a crash, so it takes three
+// of them, each while the same suspect is being worked on, to hold a job that is innocent. A claim by key is never noted
+// and never waits: it is how a host program changes a job, not how it tries one.
 //
 // If the second sync fails, which of the two states will survive is not known. The changes concerned end in
 // [queue.ErrInDoubt] and the queue takes no more until it is opened again.

@@ -39,10 +39,14 @@ type note struct {
 }
 
 func (t *tx) putNote(n note) error {
+	return put(t.claimed, jobKey(n.key), n.encode())
+}
+
+func (n note) encode() []byte {
 	var e encoder
 	e.uint(uint64(n.ends))
 	e.bool(n.leased)
-	return put(t.claimed, jobKey(n.key), e.b)
+	return e.b
 }
 
 // allNotes reads the notes. There are no more than there were jobs under way at the ends that are remembered.
@@ -56,11 +60,17 @@ func (t *tx) allNotes() (list []note, err error) {
 		if err != nil {
 			return err
 		}
-		d := decoder{b: fields}
-		list = append(list, note{key: key, ends: int(d.uint(31)), leased: d.bool()})
-		return d.end("note of a claim")
+		n, err := decodeNote(key, fields)
+		list = append(list, n)
+		return err
 	})
 	return list, err
+}
+
+func decodeNote(key queue.Key, fields []byte) (note, error) {
+	d := decoder{b: fields}
+	n := note{key: key, ends: int(d.uint(31)), leased: d.bool()}
+	return n, d.end("note of a claim")
 }
 
 // judge counts the unclean end before this opening against the jobs that were leased, holds those that have had enough, and

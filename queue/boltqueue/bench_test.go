@@ -106,7 +106,7 @@ func BenchmarkEnqueueAlone(b *testing.B) {
 			_, err := q.Enqueue(context.Background(), benchEntry(n, benchSize))
 			return err
 		}))
-		plain = append(plain, each(b, 1, 1, func() error { return p.enqueue(context.Background(), benchEntry(n, benchSize)) }))
+		plain = append(plain, each(b, 1, 1, func() error { return p.enqueue(benchEntry(n, benchSize)) }))
 	}
 	sync := float64(percentile(appended, 50))
 	b.ReportMetric(sync/1e3, "µs/sync")
@@ -119,7 +119,7 @@ func BenchmarkEnqueueAlone(b *testing.B) {
 func BenchmarkEnqueue(b *testing.B) {
 	for _, callers := range []int{64, 256} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			const each1 = 8
+			const perCaller = 8
 			q, p, raw := mustOpen(b, newPath(b), Options{}), openPlain(b), appender(b, benchSize)
 			var n, m atomic.Int64
 			var toPlain, toSync ratios
@@ -127,15 +127,15 @@ func BenchmarkEnqueue(b *testing.B) {
 			for b.Loop() {
 				sync := raw()
 				turns++
-				queued := each(b, callers, each1, func() error {
+				queued := each(b, callers, perCaller, func() error {
 					_, err := q.Enqueue(context.Background(), benchEntry(int(n.Add(1)), benchSize))
 					return err
 				})
-				plain := each(b, callers, each1, func() error {
-					return p.enqueue(context.Background(), benchEntry(int(m.Add(1)), benchSize))
+				plain := each(b, callers, perCaller, func() error {
+					return p.enqueue(benchEntry(int(m.Add(1)), benchSize))
 				})
 				toPlain.add(plain, queued)
-				toSync.add(queued/time.Duration(callers*each1), sync)
+				toSync.add(queued/time.Duration(callers*perCaller), sync)
 			}
 			b.ReportMetric(toPlain.median(), "of-plain")
 			b.ReportMetric(toSync.median(), "syncs/message")
@@ -174,17 +174,17 @@ func BenchmarkEnqueueAll(b *testing.B) {
 // BenchmarkClaimCommit has 64 workers that each claim a job and commit it as delivered. of-enqueue is their rate over that of 64
 // callers who enqueue.
 func BenchmarkClaimCommit(b *testing.B) {
-	const workers, each1 = 64, 16
+	const workers, perCaller = 64, 16
 	ctx := context.Background()
 	q := mustOpen(b, newPath(b), Options{})
 	var n atomic.Int64
 	var ofEnqueue ratios
 	for b.Loop() {
-		queued := each(b, workers, each1, func() error {
+		queued := each(b, workers, perCaller, func() error {
 			_, err := q.Enqueue(ctx, benchEntry(int(n.Add(1)), benchSize))
 			return err
 		})
-		worked := each(b, workers, each1, func() error {
+		worked := each(b, workers, perCaller, func() error {
 			c, err := q.Claim(ctx, queue.ClaimRequest{Now: start, Lease: time.Hour, Limit: 1, Expired: true})
 			if err != nil || len(c.Jobs) != 1 {
 				return fmt.Errorf("%d jobs claimed, error %v", len(c.Jobs), err)

@@ -135,7 +135,7 @@ func lookBusyClaim(q *Queue, times int, lanes []queue.Take) error {
 	for range 64 {
 		wg.Go(func() {
 			for !stop.Load() {
-				if _, err := q.Enqueue(context.Background(), benchLater(int(n.Add(1)), lanes)); err != nil {
+				if _, err := q.Enqueue(context.Background(), benchLater(int(n.Add(1)), 1<<10, lanes)); err != nil {
 					errs <- err
 					return
 				}
@@ -153,8 +153,8 @@ func lookBusyClaim(q *Queue, times int, lanes []queue.Take) error {
 }
 
 // benchLater is a message that isn't due, for one of these lanes.
-func benchLater(n int, lanes []queue.Take) *queue.Entry {
-	e := benchEntry(n, 1<<10)
+func benchLater(n, size int, lanes []queue.Take) *queue.Entry {
+	e := benchEntry(n, size)
 	e.Jobs[0].Domain = lanes[rand.IntN(len(lanes))].Lane.Domain
 	e.Jobs[0].Due = start.Add(time.Hour)
 	return e
@@ -170,26 +170,21 @@ func lookEnqueue(q *Queue, lanes []queue.Take) error {
 	defer empty.Close()
 	var n atomic.Int64
 	n.Store(1<<30 + 1<<28)
-	enqueue := func(q *Queue) time.Duration {
-		begin := time.Now()
-		var wg sync.WaitGroup
-		for range 64 {
-			wg.Go(func() {
-				for range 8 {
-					if _, e := q.Enqueue(context.Background(), benchLater(int(n.Add(1)), lanes)); e != nil {
-						err = e
-					}
-				}
-			})
-		}
-		wg.Wait()
-		return time.Since(begin)
+	enqueue := func(q *Queue, size int) time.Duration {
+		took, e := timeEach(64, 8, func() error {
+			_, err := q.Enqueue(context.Background(), benchLater(int(n.Add(1)), size, lanes))
+			return err
+		})
+		err = cmp.Or(err, e)
+		return took
 	}
-	var ofEmpty ratios
-	for range 40 {
-		ofEmpty.add(enqueue(empty), enqueue(q))
+	var small, ofEmpty ratios
+	for range 30 {
+		small.add(enqueue(empty, 1<<10), enqueue(q, 1<<10))
+		ofEmpty.add(enqueue(empty, benchSize), enqueue(q, benchSize))
 	}
 	fmt.Println("of-empty", ofEmpty.median())
+	fmt.Println("small-of-empty", small.median())
 	return err
 }
 

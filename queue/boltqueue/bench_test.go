@@ -2,12 +2,12 @@ package boltqueue
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,20 +34,30 @@ func benchEntry(n, size int) *queue.Entry {
 // each calls fn n times from each of so many goroutines and returns how long that took.
 func each(b *testing.B, goroutines, n int, fn func() error) time.Duration {
 	b.Helper()
-	begin := time.Now()
-	var wg sync.WaitGroup
-	for range goroutines {
-		wg.Go(func() {
-			for range n {
-				if err := fn(); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
+	took, err := timeEach(goroutines, n, fn)
+	if err != nil {
+		b.Fatal(err)
 	}
-	wg.Wait()
-	return time.Since(begin)
+	return took
+}
+
+func timeEach(goroutines, n int, fn func() error) (time.Duration, error) {
+	errs := make(chan error, goroutines)
+	begin := time.Now()
+	for range goroutines {
+		go func() {
+			var err error
+			for i := 0; i < n && err == nil; i++ {
+				err = fn()
+			}
+			errs <- err
+		}()
+	}
+	var err error
+	for range goroutines {
+		err = cmp.Or(err, <-errs)
+	}
+	return time.Since(begin), err
 }
 
 // ratios are those of many turns.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -35,7 +36,9 @@ func lookInto(path string) error {
 	}
 	anon, err := anonymous()
 	fmt.Println("anon-MiB", float64(anon)/(1<<20))
-	return errors.Join(err, lookIdle(), lookClaim(q), lookEnqueue(q), lookList(q), q.Close())
+	err = errors.Join(err, lookIdle())
+	lanes, due, err2 := lanesOf(q)
+	return errors.Join(err, err2, lookClaim(q, lanes, due), lookEnqueue(q, lanes), lookList(q), q.Close())
 }
 
 func lookIdle() error {
@@ -49,19 +52,24 @@ func lookIdle() error {
 	return errors.Join(err, err2, err3, err4)
 }
 
-// lookClaim claims one job at a time and gives it back, of lanes that have one due.
-func lookClaim(q *Queue) error {
-	const times = 2000
-	var due, all []queue.Take
+// lanesOf returns a Take of each lane, and of those that have a job due.
+func lanesOf(q *Queue) (all, due []queue.Take, err error) {
 	for j, err := range q.Jobs(context.Background(), queue.Filter{Heads: true}) {
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		all = append(all, queue.Take{Lane: j.Lane(), N: 1})
+		t := queue.Take{Lane: j.Lane(), N: 1}
+		all = append(all, t)
 		if !j.Due.After(start) {
-			due = append(due, all[len(all)-1])
+			due = append(due, t)
 		}
 	}
+	return all, due, nil
+}
+
+// lookClaim claims one job at a time and gives it back.
+func lookClaim(q *Queue, all, due []queue.Take) error {
+	const times = 2000
 	for _, c := range []struct {
 		name string
 		take func(n int) []queue.Take
@@ -76,7 +84,7 @@ func lookClaim(q *Queue) error {
 		}
 		printClaim(c.name, took)
 	}
-	return lookBusyClaim(q, times)
+	return lookBusyClaim(q, times, all)
 }
 
 func printClaim(name string, took []time.Duration) {
@@ -118,7 +126,7 @@ func claimAndReturn(q *Queue, times int, take func(n int) []queue.Take) (took []
 }
 
 // lookBusyClaim claims while 64 callers enqueue.
-func lookBusyClaim(q *Queue, times int) error {
+func lookBusyClaim(q *Queue, times int, lanes []queue.Take) error {
 	var n atomic.Int64
 	n.Store(1 << 30)
 	var stop atomic.Bool
@@ -127,7 +135,7 @@ func lookBusyClaim(q *Queue, times int) error {
 	for range 64 {
 		wg.Go(func() {
 			for !stop.Load() {
-				if _, err := q.Enqueue(context.Background(), benchLater(int(n.Add(1)))); err != nil {
+				if _, err := q.Enqueue(context.Background(), benchLater(int(n.Add(1)), 1<<10, lanes)); err != nil {
 					errs <- err
 					return
 				}
@@ -144,15 +152,16 @@ func lookBusyClaim(q *Queue, times int) error {
 	return err
 }
 
-// benchLater is a message that isn't due.
-func benchLater(n int) *queue.Entry {
-	e := benchEntry(n, 1<<10)
+// benchLater is a message that isn't due, for one of these lanes.
+func benchLater(n, size int, lanes []queue.Take) *queue.Entry {
+	e := benchEntry(n, size)
+	e.Jobs[0].Domain = lanes[rand.IntN(len(lanes))].Lane.Domain
 	e.Jobs[0].Due = start.Add(time.Hour)
 	return e
 }
 
 // lookEnqueue sets q against an empty queue.
-func lookEnqueue(q *Queue) error {
+func lookEnqueue(q *Queue, lanes []queue.Take) error {
 	empty, err := Open(filepath.Join(filepath.Dir(q.path), "empty.db"), Options{})
 	if err != nil {
 		return err
@@ -161,26 +170,21 @@ func lookEnqueue(q *Queue) error {
 	defer empty.Close()
 	var n atomic.Int64
 	n.Store(1<<30 + 1<<28)
-	enqueue := func(q *Queue) time.Duration {
-		begin := time.Now()
-		var wg sync.WaitGroup
-		for range 64 {
-			wg.Go(func() {
-				for range 8 {
-					if _, e := q.Enqueue(context.Background(), benchLater(int(n.Add(1)))); e != nil {
-						err = e
-					}
-				}
-			})
-		}
-		wg.Wait()
-		return time.Since(begin)
+	enqueue := func(q *Queue, size int) time.Duration {
+		took, e := timeEach(64, 8, func() error {
+			_, err := q.Enqueue(context.Background(), benchLater(int(n.Add(1)), size, lanes))
+			return err
+		})
+		err = cmp.Or(err, e)
+		return took
 	}
-	var ofEmpty ratios
-	for range 40 {
-		ofEmpty.add(enqueue(empty), enqueue(q))
+	var small, ofEmpty ratios
+	for range 30 {
+		small.add(enqueue(empty, 1<<10), enqueue(q, 1<<10))
+		ofEmpty.add(enqueue(empty, benchSize), enqueue(q, benchSize))
 	}
 	fmt.Println("of-empty", ofEmpty.median())
+	fmt.Println("small-of-empty", small.median())
 	return err
 }
 

@@ -93,7 +93,8 @@ func claimOne(q *Queue, k queue.Key, now time.Time) (*queue.Job, error) {
 }
 
 // BenchmarkDrained looks at a queue through which many messages went: all were in it at once. written/payload is as in
-// BenchmarkWritten; of-fresh is the rate of Enqueue by 64 callers over that of a new queue; file-MiB is what the file has grown to.
+// BenchmarkWritten. of-fresh is the rate of Enqueue by 64 callers over that of a new queue, alone-of-fresh by one, which would tell of more
+// syncs or a list of free pages; KiB/commit is what such a caller writes with 10 KiB, file-MiB what the file has grown to.
 func BenchmarkDrained(b *testing.B) {
 	q, err := fillAndDrain(b, *drained)
 	if err != nil {
@@ -104,24 +105,38 @@ func BenchmarkDrained(b *testing.B) {
 	})
 	b.Run("enqueue", func(b *testing.B) {
 		fresh := mustOpen(b, newPath(b), Options{})
-		var n, m atomic.Int64
+		var n atomic.Int64
 		n.Store(2 << 20)
-		enqueue := func(q *Queue, n *atomic.Int64) time.Duration {
-			return each(b, 64, 8, func() error {
-				_, err := q.Enqueue(context.Background(), benchEntry(int(n.Add(1)), benchSize))
-				return err
-			})
-		}
-		var ofFresh ratios
+		var together, alone ratios
 		for b.Loop() {
-			ofFresh.add(enqueue(fresh, &m), enqueue(q, &n))
+			together.add(enqueueEach(b, fresh, &n, 64), enqueueEach(b, q, &n, 64))
+			alone.add(enqueueEach(b, fresh, &n, 1), enqueueEach(b, q, &n, 1))
 		}
-		b.ReportMetric(ofFresh.median(), "of-fresh")
+		b.ReportMetric(together.median(), "of-fresh")
+		b.ReportMetric(alone.median(), "alone-of-fresh")
+		before, err := written()
+		if err != nil {
+			b.Skip(err)
+		}
+		enqueueEach(b, q, &n, 1)
+		after, err := written()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(after-before)/8/1024, "KiB/commit")
 		info, err := os.Stat(q.path)
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(info.Size()>>20), "file-MiB")
+	})
+}
+
+// enqueueEach enqueues 8 messages from each of so many callers.
+func enqueueEach(b *testing.B, q *Queue, n *atomic.Int64, callers int) time.Duration {
+	return each(b, callers, 8, func() error {
+		_, err := q.Enqueue(context.Background(), benchEntry(int(n.Add(1)), benchSize))
+		return err
 	})
 }
 

@@ -2,12 +2,12 @@ package boltqueue
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,20 +34,30 @@ func benchEntry(n, size int) *queue.Entry {
 // each calls fn n times from each of so many goroutines and returns how long that took.
 func each(b *testing.B, goroutines, n int, fn func() error) time.Duration {
 	b.Helper()
-	begin := time.Now()
-	var wg sync.WaitGroup
-	for range goroutines {
-		wg.Go(func() {
-			for range n {
-				if err := fn(); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
+	took, err := timeEach(goroutines, n, fn)
+	if err != nil {
+		b.Fatal(err)
 	}
-	wg.Wait()
-	return time.Since(begin)
+	return took
+}
+
+func timeEach(goroutines, n int, fn func() error) (time.Duration, error) {
+	errs := make(chan error, goroutines)
+	begin := time.Now()
+	for range goroutines {
+		go func() {
+			var err error
+			for i := 0; i < n && err == nil; i++ {
+				err = fn()
+			}
+			errs <- err
+		}()
+	}
+	var err error
+	for range goroutines {
+		err = cmp.Or(err, <-errs)
+	}
+	return time.Since(begin), err
 }
 
 // ratios are those of many turns.
@@ -106,7 +116,7 @@ func BenchmarkEnqueueAlone(b *testing.B) {
 			_, err := q.Enqueue(context.Background(), benchEntry(n, benchSize))
 			return err
 		}))
-		plain = append(plain, each(b, 1, 1, func() error { return p.enqueue(context.Background(), benchEntry(n, benchSize)) }))
+		plain = append(plain, each(b, 1, 1, func() error { return p.enqueue(benchEntry(n, benchSize)) }))
 	}
 	sync := float64(percentile(appended, 50))
 	b.ReportMetric(sync/1e3, "µs/sync")
@@ -119,7 +129,7 @@ func BenchmarkEnqueueAlone(b *testing.B) {
 func BenchmarkEnqueue(b *testing.B) {
 	for _, callers := range []int{64, 256} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			const each1 = 8
+			const perCaller = 8
 			q, p, raw := mustOpen(b, newPath(b), Options{}), openPlain(b), appender(b, benchSize)
 			var n, m atomic.Int64
 			var toPlain, toSync ratios
@@ -127,15 +137,15 @@ func BenchmarkEnqueue(b *testing.B) {
 			for b.Loop() {
 				sync := raw()
 				turns++
-				queued := each(b, callers, each1, func() error {
+				queued := each(b, callers, perCaller, func() error {
 					_, err := q.Enqueue(context.Background(), benchEntry(int(n.Add(1)), benchSize))
 					return err
 				})
-				plain := each(b, callers, each1, func() error {
-					return p.enqueue(context.Background(), benchEntry(int(m.Add(1)), benchSize))
+				plain := each(b, callers, perCaller, func() error {
+					return p.enqueue(benchEntry(int(m.Add(1)), benchSize))
 				})
 				toPlain.add(plain, queued)
-				toSync.add(queued/time.Duration(callers*each1), sync)
+				toSync.add(queued/time.Duration(callers*perCaller), sync)
 			}
 			b.ReportMetric(toPlain.median(), "of-plain")
 			b.ReportMetric(toSync.median(), "syncs/message")
@@ -174,17 +184,17 @@ func BenchmarkEnqueueAll(b *testing.B) {
 // BenchmarkClaimCommit has 64 workers that each claim a job and commit it as delivered. of-enqueue is their rate over that of 64
 // callers who enqueue.
 func BenchmarkClaimCommit(b *testing.B) {
-	const workers, each1 = 64, 16
+	const workers, perCaller = 64, 16
 	ctx := context.Background()
 	q := mustOpen(b, newPath(b), Options{})
 	var n atomic.Int64
 	var ofEnqueue ratios
 	for b.Loop() {
-		queued := each(b, workers, each1, func() error {
+		queued := each(b, workers, perCaller, func() error {
 			_, err := q.Enqueue(ctx, benchEntry(int(n.Add(1)), benchSize))
 			return err
 		})
-		worked := each(b, workers, each1, func() error {
+		worked := each(b, workers, perCaller, func() error {
 			c, err := q.Claim(ctx, queue.ClaimRequest{Now: start, Lease: time.Hour, Limit: 1, Expired: true})
 			if err != nil || len(c.Jobs) != 1 {
 				return fmt.Errorf("%d jobs claimed, error %v", len(c.Jobs), err)

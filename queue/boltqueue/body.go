@@ -30,18 +30,23 @@ func (s *segment) full() bool { return s.size >= segmentSize }
 
 // fill reads r until the segment is full or r ends, which it reports.
 func (s *segment) fill(r io.Reader, memory *sync.Pool) (end bool, err error) {
-	for !s.full() {
-		c, err := readChunk(memory.Get().(*[chunkSize]byte)[:0], r)
-		s.chunks = append(s.chunks, c)
-		s.size += len(c)
-		if err != nil {
-			if err == io.EOF {
-				return true, nil
-			}
-			return false, err
+	for !s.full() && err == nil {
+		var c []byte
+		if s.size == 0 { // who has little to send, or sends it slowly, holds little
+			c, err = readChunk(make([]byte, 0, 4<<10), r)
+		}
+		if err == nil {
+			c, err = readChunk(append(memory.Get().(*[chunkSize]byte)[:0], c...), r)
+		}
+		if len(c) > 0 {
+			s.chunks = append(s.chunks, c)
+			s.size += len(c)
 		}
 	}
-	return false, nil
+	if err == io.EOF {
+		return true, nil
+	}
+	return false, err
 }
 
 // maxEmptyReads is how often a reader may return nothing, and no error, in a row.
@@ -67,7 +72,9 @@ func readChunk(c []byte, r io.Reader) ([]byte, error) {
 // reset empties the segment and gives its memory back.
 func (s *segment) reset(memory *sync.Pool) {
 	for _, c := range s.chunks {
-		memory.Put((*[chunkSize]byte)(c[:chunkSize]))
+		if cap(c) == chunkSize {
+			memory.Put((*[chunkSize]byte)(c[:chunkSize]))
+		}
 	}
 	s.chunks, s.size = s.chunks[:0], 0
 }

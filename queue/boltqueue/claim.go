@@ -32,7 +32,7 @@ func (q *Queue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed,
 func (q *Queue) lease(c *claim) ([]note, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lanes.pass(c.Now)
+	c.lanes.lapse(c.Now)
 	if err := q.view(c.run); err != nil || len(c.Keys) > 0 {
 		return nil, err
 	}
@@ -49,8 +49,22 @@ type claim struct {
 	before []*lease // of each of Jobs, the lease it had, or nil
 }
 
-func (c *claim) run(t *tx) (err error) {
+func (c *claim) run(t *tx) error {
 	c.t = t
+	if err := c.choose(); err != nil {
+		return err
+	}
+	for _, j := range c.Jobs { // a lane from which the last job was taken otherwise than by its name is forgotten
+		if l := c.lanes.all[j.Lane()]; l != nil && l.stale {
+			if _, err := c.atHead(l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *claim) choose() (err error) {
 	if len(c.Keys) > 0 {
 		return c.byKey()
 	}
@@ -74,6 +88,11 @@ func (c *claim) run(t *tx) (err error) {
 
 // left is how many more jobs may be leased.
 func (c *claim) left() int { return max(0, c.Limit-len(c.Jobs)) }
+
+func (c *claim) isLeased(k queue.Key) bool {
+	_, leased := c.leasedAt(k, c.Now)
+	return leased
+}
 
 // add leases a job, unless it is a suspect that must wait.
 func (c *claim) add(k queue.Key) (bool, error) {
@@ -110,7 +129,7 @@ func (c *claim) byKey() error {
 		if c.left() == 0 {
 			return nil
 		}
-		if _, leased := c.leasedAt(k, c.Now); leased && !c.leases[k].idle {
+		if c.isLeased(k) && !c.leases[k].idle {
 			continue
 		}
 		j, err := c.t.job(k)
@@ -216,12 +235,7 @@ func (c *claim) takeLane(take *queue.Take) (next time.Time, err error) {
 
 // atHead reports whether the head of l is an entry that nobody has leased. If not, it looks for one that is.
 func (c *claim) atHead(l *lane) (bool, error) {
-	ok := !l.stale
-	if ok && l.lapsed {
-		_, leased := c.leasedAt(l.head.key, c.Now)
-		ok = !leased
-	}
-	if ok {
+	if !l.stale && !(l.lapsed && c.isLeased(l.head.key)) {
 		return true, nil
 	}
 	prefix := lanePrefix(l.Lane)
@@ -230,15 +244,17 @@ func (c *claim) atHead(l *lane) (bool, error) {
 			return false, err
 		}
 		le := c.leases[e.key]
-		if _, leased := c.leasedAt(e.key, c.Now); leased && le != nil {
+		leased := c.isLeased(e.key)
+		if leased && le != nil {
 			c.lanes.keep(le) // it had ended for an earlier claim, whose Now was later, or is being committed
-		} else if !leased && (le == nil || le.from == nil) {
+		}
+		if !leased && (le == nil || le.from == nil) {
 			c.lanes.setHead(l, e)
 			return false, nil
 		}
 	}
 	c.lanes.clearHead(l)
-	c.lanes.pass(c.Now)
+	c.lanes.lapse(c.Now)
 	return false, nil
 }
 

@@ -15,7 +15,7 @@ type lane struct {
 	stale  bool     // head has gone, and is only where to look for the next one
 	place  int      // in the order of its priority; -1 if there is no head
 	away   []*lease // those that keep an entry of this lane away
-	lapsed bool     // there have been leases that ended by time, so head may have one
+	lapsed bool     // there have been leases that ended by time, so the head may have one
 }
 
 // lanes are all lanes that have a job which time alone makes claimable. They are in order, so that a claim looks only at
@@ -143,16 +143,16 @@ func (s *lanes) release(le *lease) {
 
 // giveBack ends that le keeps its entry away, and offers it again.
 func (s *lanes) giveBack(le *lease) {
-	if le.from != nil {
-		s.release(le)
+	if l := le.from; l != nil {
 		s.offer(le.lane, le.entry)
-		s.all[le.lane].lapsed = true
+		l.lapsed = true
+		s.release(le)
 	}
 }
 
-// pass offers the entries whose leases have ended at now. Those that a commit is about to end are in no order any more, but stay
-// away until it is known how the commit ended.
-func (s *lanes) pass(now time.Time) {
+// lapse offers the entries whose leases have ended at now. Those that a commit is about to end are in no order any more, but
+// stay away until it is known how the commit ended.
+func (s *lanes) lapse(now time.Time) {
 	for len(s.away) > 0 && !s.away[0].back().After(now) {
 		if le := s.away[0]; le.spent {
 			heap.Pop(&s.away)

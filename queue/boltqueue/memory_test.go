@@ -5,12 +5,17 @@ import (
 	"io"
 	"runtime"
 	"testing"
+
+	"github.com/postroad/postroad/queue"
 )
 
 // A large message passes through in pieces, in and out.
 func TestLargeBodyMemory(t *testing.T) {
 	const size, limit = 25 << 20, 2 << 20
 	q := mustOpen(t, newPath(t), Options{})
+	for range 3 {
+		runtime.GC() // pools keep what they have for a while
+	}
 	base := heapInUse()
 	var peak uint64
 	measured := func(r io.Reader) io.Reader {
@@ -40,6 +45,24 @@ func TestLargeBodyMemory(t *testing.T) {
 		t.Errorf("the heap grew by %d KiB on the way out", (peak-base)>>10)
 	}
 	checkBody(t, q, "large", random(1, size))
+}
+
+// EnqueueAll holds what fills two transactions, and no more.
+func TestEnqueueAllMemory(t *testing.T) {
+	const limit = 20 << 20
+	q := mustOpen(t, newPath(t), Options{})
+	base, peak := heapInUse(), uint64(0)
+	if _, err := q.EnqueueAll(context.Background(), numberedEntries(400, func(i int, _ *queue.Entry) {
+		if i%20 == 0 {
+			peak = max(peak, heapInUse())
+		}
+	})); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d KiB", (int64(peak)-int64(base))>>10)
+	if peak > base+limit {
+		t.Errorf("the heap grew by %d KiB", (peak-base)>>10)
+	}
 }
 
 // heapInUse is what has not been freed.

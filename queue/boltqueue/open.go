@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -242,6 +243,9 @@ func (q *Queue) readLastBody(b *bolt.Tx) error {
 		return nil
 	}
 	n, err := parseNumberKey(k[:min(8, len(k))])
+	if err == nil && n > math.MaxInt64 {
+		err = damaged("has a body %d, which is more than there can be", n)
+	}
 	q.lastBody.Store(n)
 	return err
 }

@@ -1,10 +1,10 @@
 package boltqueue
 
 import (
-	"context"
-	"errors"
 	"io"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/postroad/postroad/queue"
@@ -16,21 +16,25 @@ import (
 // purges nothing.
 type plain struct {
 	db      *bolt.DB
+	bodies  atomic.Uint64
 	wake    chan struct{}
 	stopped chan struct{}
 	mu      sync.Mutex // guards all below
 	waiting []*plainMessage
-	closed  bool
 }
 
 // plainMessage is what one message puts into the file.
 type plainMessage struct {
-	message *messageRecord
-	jobs    []*jobRecord
-	records [][]byte // of jobs
+	puts    []plainPut
+	segment []byte // key of the bucket of its body
 	body    []byte
 	err     error
 	done    chan struct{}
+}
+
+type plainPut struct {
+	bucket     string
+	key, value []byte
 }
 
 func openPlain(t testing.TB) *plain {
@@ -53,9 +57,6 @@ func openPlain(t testing.TB) *plain {
 	}
 	go p.write()
 	t.Cleanup(func() {
-		p.mu.Lock()
-		p.closed = true
-		p.mu.Unlock()
 		close(p.wake)
 		<-p.stopped
 		if err := db.Close(); err != nil {
@@ -66,18 +67,20 @@ func openPlain(t testing.TB) *plain {
 }
 
 // enqueue stores e, whose body fits into one chunk.
-func (p *plain) enqueue(_ context.Context, e *queue.Entry) error {
+func (p *plain) enqueue(e *queue.Entry) error {
 	body, err := io.ReadAll(e.Body)
 	if err != nil {
 		return err
 	}
-	m := &plainMessage{message: &messageRecord{Message: e.Message, Unfinished: len(e.Jobs)}, body: body, done: make(chan struct{})}
-	m.message.Size = int64(len(body))
+	r := &messageRecord{Message: e.Message, Unfinished: len(e.Jobs), Body: p.bodies.Add(1)}
+	r.Size = int64(len(body))
+	m := &plainMessage{segment: segmentKey(r.Body, headPart, 0), body: body, done: make(chan struct{})}
+	m.puts = append(m.puts, plainPut{messagesBucket, []byte(r.ID), r.encode()})
 	for _, j := range e.Jobs {
-		r := &jobRecord{Job: *j}
-		r.Message = m.message.Message
-		m.jobs = append(m.jobs, r)
-		m.records = append(m.records, r.encode())
+		j := &jobRecord{Job: *j}
+		j.Message = r.Message
+		m.puts = append(m.puts, plainPut{jobsBucket, jobKey(j.Key), j.encode()},
+			plainPut{lanesBucket, laneKey(j), nil}, plainPut{expiryBucket, expiryKey(j), nil})
 	}
 	p.mu.Lock()
 	p.waiting = append(p.waiting, m)
@@ -118,27 +121,14 @@ func (p *plain) write() {
 }
 
 func (m *plainMessage) put(b *bolt.Tx) error {
-	bodies := b.Bucket([]byte(bodiesBucket))
-	body, err := bodies.NextSequence()
+	for _, p := range m.puts {
+		if err := b.Bucket([]byte(p.bucket)).Put(p.key, p.value); err != nil {
+			return err
+		}
+	}
+	segment, err := b.Bucket([]byte(bodiesBucket)).CreateBucket(m.segment)
 	if err != nil {
 		return err
 	}
-	m.message.Body = body
-	err = b.Bucket([]byte(messagesBucket)).Put([]byte(m.message.ID), m.message.encode())
-	for i, j := range m.jobs {
-		lane := entryKey(lanePrefix(j.Lane()), j.Due, j.Key)
-		err = errors.Join(err,
-			b.Bucket([]byte(jobsBucket)).Put(jobKey(j.Key), m.records[i]),
-			b.Bucket([]byte(lanesBucket)).Put(lane, nil),
-			b.Bucket([]byte(expiryBucket)).Put(expiryKey(j), nil))
-	}
-	if err != nil {
-		return err
-	}
-	key := segmentKey(body, headPart, 0)
-	segment, err := bodies.CreateBucket(key)
-	if err != nil {
-		return err
-	}
-	return segment.Put(append(key, 0), m.body)
+	return segment.Put(append(slices.Clip(m.segment), 0), m.body)
 }

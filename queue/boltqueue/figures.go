@@ -1,0 +1,46 @@
+// # Figures
+//
+// What a queue costs is told as ratios, to what the disk or plain bbolt needs for the same octets in the same run, by turns, since
+// times say more about a machine than about this package. These are from a virtual machine with 2 cores of an AMD EPYC, 23 GB
+// of memory and ext4 on a virtual disk with a write-back cache, where an append of 10 KiB with fdatasync takes about 0.3 ms; Linux 6.18,
+// Go 1.26.8, bbolt 1.5.0.
+//
+//	                                                            aim      measured
+//	Enqueue of 10 KiB, one caller, p50, in appends and syncs    ≤ 4      2.5
+//	   64 callers, rate over that of plain bbolt                ≥ 0.8    0.94
+//	   256 callers, rate over that of plain bbolt               ≥ 0.8    1.0
+//	   64 callers, messages in a transaction                    ≥ 16     30
+//	EnqueueAll, one caller, rate over that of Enqueue           ≥ 10     12
+//	Claim and Commit, 64 workers, rate over that of Enqueue     ≥ 0.8    1.2
+//	octets written to the file over those of the bodies         ≤ 2      1.35
+//	   after 100,000 messages have gone through                 ≤ 2      1.40
+//	Enqueue by 64 callers, then, over that of a new queue       -        1.1
+//	heap for a message of 25 MB, in and out                     ≤ 2 MB   0.7 MB
+//
+// Plain bbolt has the same buckets, keys and records, and the same group commit, but no checksums, claims or purging. A
+// transaction of bbolt has two syncs, which is what limits a lone caller; many callers are limited by how fast bbolt writes
+// pages. The octets are those of 20 messages at a time, of 5 to 600 KB with as many small ones as large ones, which
+// fail five times each before they are delivered.
+//
+// With 1,000,000 unfinished jobs of 1 KiB in 10,000 lanes, of which one in a hundred is due; in brackets, if half of
+// all jobs are in one lane:
+//
+//	Open, the file being in the system's cache                  ≤ 10 s     0.06 s  (0.09 s)
+//	   after a kill                                             ≤ 10 s     s  (s)
+//	anonymous memory after Open                                 ≤ 200 MB   7 MB  (7 MB)
+//	   with a tenth of the jobs                                            6 MB
+//	CPU and writes when idle                                    0          0
+//	Claim, any lane, p99                                        ≤ 2 ms     0.12 ms  (0.16 ms)
+//	   one lane                                                 ≤ 2 ms     0.16 ms  (0.10 ms)
+//	   a Take of all lanes                                      ≤ 2 ms     ms  (ms)
+//	   any lane, while 64 callers enqueue                       ≤ 2 ms     0.5 ms  (0.8 ms)
+//	Enqueue by 64 callers over that of an empty queue           ≥ 0.7      0.88  (0.76)
+//	heap for listing all jobs                                              0
+//
+// The commands, which print more than this:
+//
+//	go test -run '^$' -bench . -benchtime 5s ./queue/boltqueue
+//	go test -run '^$' -bench Drained -drained 100000 ./queue/boltqueue
+//	go test -run '^$' -bench Depth -depth.jobs 1000000 -timeout 30m ./queue/boltqueue
+//	go test -run LargeBodyMemory -v ./queue/boltqueue
+package boltqueue

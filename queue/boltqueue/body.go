@@ -115,15 +115,26 @@ type prepared struct {
 	draft   uint64 // names what was written ahead; 0 if nothing was
 	ahead   uint32 // segments written ahead
 	adopted bool   // the draft has become the body of a message, if the transaction succeeds
+
+	limited bool  // the queue's limits apply
+	full    error // why, if the message is new, it can't be stored; its body is not kept then
 }
 
 // prepare checks e and reads its body. What is more than a segment is written ahead, a segment to a transaction, as a draft
-// that nothing refers to until the message is stored, and that Open deletes if it never is.
-func (q *Queue) prepare(ctx context.Context, e *queue.Entry) (*prepared, error) {
+// that nothing refers to until the message is stored, and that Open deletes if it never is. If p is limited and the queue
+// full, its body isn't even read, unless the message is stored already.
+func (q *Queue) prepare(ctx context.Context, e *queue.Entry, limited bool) (*prepared, error) {
 	if err := e.Check(); err != nil {
 		return nil, q.wrap(err)
 	}
-	p := &prepared{Entry: *e}
+	p := &prepared{Entry: *e, limited: limited}
+	if limited {
+		if full := q.limits.admit(q.limits.now(), 1); full != nil {
+			if err := q.unlessStored(p, full); err != nil {
+				return nil, err
+			}
+		}
+	}
 	if err := q.readBody(ctx, p); err != nil {
 		q.discard([]*prepared{p}, err)
 		return nil, err
@@ -148,7 +159,7 @@ func (q *Queue) readBody(ctx context.Context, p *prepared) error {
 		if end && (p.draft == 0 || p.body.size == 0) {
 			break
 		}
-		if err := q.submit(ctx, &writeAhead{p}, p.body.size); err != nil {
+		if err := q.writeAhead(ctx, p); err != nil {
 			return err
 		}
 		p.ahead++
@@ -196,10 +207,32 @@ func (p *prepared) putBody(t *tx) (uint64, error) {
 	return body, p.body.put(t, segmentKey(body, bodyPart, 0))
 }
 
+// writeAhead has the segment in memory added to the draft of p.
+func (q *Queue) writeAhead(ctx context.Context, p *prepared) error {
+	if p.full != nil {
+		return nil
+	}
+	c := &writeAhead{prepared: p}
+	if err := q.submit(ctx, c, p.body.size); err != nil || c.refused == nil {
+		return err
+	}
+	return q.unlessStored(p, c.refused)
+}
+
 // writeAhead adds the segment in memory to the draft of a message.
-type writeAhead struct{ *prepared }
+type writeAhead struct {
+	*prepared
+	refused error
+}
+
+func (c *writeAhead) limited() bool { return c.prepared.limited }
 
 func (c *writeAhead) apply(t *tx) error {
+	if c.prepared.limited {
+		if c.refused = t.admit(c.body.size); c.refused != nil {
+			return nil
+		}
+	}
 	if c.draft != 0 {
 		return c.body.put(t, segmentKey(c.draft, bodyPart, c.ahead))
 	}

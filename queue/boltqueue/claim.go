@@ -18,6 +18,7 @@ func (q *Queue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed,
 	if r.Lease <= 0 {
 		return queue.Claimed{}, q.wrap(fmt.Errorf("%w: Lease is %v, not positive", queue.ErrInvalid, r.Lease))
 	}
+	defer q.purgeIdly(r.Now)
 	q.claims.mu.Lock()
 	defer q.claims.mu.Unlock()
 	c := claim{claims: q.claims, ClaimRequest: r, until: r.Now.Add(r.Lease), taken: map[queue.Key]bool{}}

@@ -15,7 +15,7 @@ func (q *Queue) Enqueue(ctx context.Context, e *queue.Entry) (added bool, err er
 	if err := q.ready(ctx); err != nil {
 		return false, err
 	}
-	p, err := q.prepare(ctx, e)
+	p, err := q.prepare(ctx, e, true)
 	if err != nil {
 		return false, err
 	}
@@ -31,7 +31,7 @@ func (q *Queue) EnqueueAll(ctx context.Context, es iter.Seq[*queue.Entry]) (dura
 	}
 	c, size := new(enqueue), 0
 	for e := range es {
-		p, err := q.prepare(ctx, e)
+		p, err := q.prepare(ctx, e, true)
 		if err != nil { // those before it are fine, and come first
 			n, before := q.store(ctx, c)
 			return durable + n, cmp.Or(before, err)
@@ -79,9 +79,16 @@ func (q *Queue) store(ctx context.Context, c *enqueue) (int, error) {
 	return c.stored, cmp.Or(err, q.wrap(c.refused))
 }
 
+func (c *enqueue) limited() bool { return true }
+
 func (c *enqueue) apply(t *tx) error {
 	for _, p := range c.entries {
 		known, err := p.known(t)
+		if err == nil && !known {
+			if err = p.full; err == nil {
+				err = t.admit(p.inMemory())
+			}
+		}
 		if err != nil {
 			c.refused = err
 			return nil
@@ -122,6 +129,7 @@ func (p *prepared) put(t *tx) error {
 		}
 	}
 	if m.Unfinished > 0 {
+		t.inUse.messages++
 		var err error
 		if m.Body, err = p.putBody(t); err != nil {
 			return err

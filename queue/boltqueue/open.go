@@ -26,19 +26,34 @@ type Options struct {
 	// queue reads no clock, it is measured from the time the message finished to the latest time named by what is
 	// enqueued or finished; messages go a few at a time, with the changes that come later. Defaults to 7 days.
 	Retention time.Duration
-	// Observe, if not nil, is told what goes on in the queue that no caller hears. It is called by one goroutine at a time, which
-	// waits for it; it must not use the queue.
+	// MaxBytes is how many octets of the file may be in use: by bodies, by the records of messages, and by those of finished
+	// messages until Retention is over. What is free within the file doesn't count. Beyond it Enqueue and EnqueueAll
+	// return [queue.ErrFull]; what one transaction brings in, up to 4 MiB, is estimated, and may go beyond by its pages.
+	// Commit, with the messages it enqueues, and Set always go on. Defaults to 0, no limit.
+	MaxBytes int64
+	// MaxMessages is how many unfinished messages there may be. Beyond it the same holds. Defaults to 0, no limit.
+	MaxMessages int
+	// MinFree is how many octets of the file's file system must stay free; what is free within the file counts as free.
+	// When they don't, the same holds as for MaxBytes. Defaults to 64 MiB, but no more than a tenth of the file system; a negative
+	// value sets no limit but the disk's own end. It is looked after on Linux, macOS, FreeBSD and DragonFly BSD.
+	MinFree int64
+	// Observe, if not nil, is told what goes on in the queue that no caller hears. It is called by one goroutine at a time,
+	// for which the queue doesn't wait: it may use the queue, and is called some time after the event. A panic in it is
+	// caught. Of more than 1000 events that wait for it the later ones are lost.
 	Observe func(Event)
-	// OpenFile opens the file, and is called once. Defaults to os.OpenFile.
+	// OpenFile opens the file, and the one that takes its place when it is compacted. Defaults to os.OpenFile.
 	OpenFile func(name string, flag int, perm os.FileMode) (*os.File, error)
 }
 
 // Queue is a queue in a file. It implements [queue.Queue], [queue.Bulk] and [queue.Notes].
 type Queue struct {
 	path      string
-	retention time.Duration
 	db        *bolt.DB
+	file      *os.File
 	claims    *claims
+	limits    *limits
+	retention *retention
+	room      *room
 	wake      chan struct{} // holds one token while somebody waits
 	closing   chan struct{} // closed by Close
 	stopped   chan struct{} // closed when the writer has ended
@@ -62,18 +77,20 @@ var (
 // for LockWait, [queue.ErrDamaged] if the file is cut off, overwritten or no queue at all, [queue.ErrVersion] if a newer
 // version of this package wrote it.
 func Open(path string, o Options) (*Queue, error) {
-	o.LockWait = cmp.Or(o.LockWait, 2*time.Second)
-	o.Retention = cmp.Or(o.Retention, 7*24*time.Hour)
-	if o.OpenFile == nil {
-		o.OpenFile = os.OpenFile
-	}
+	o = o.withDefaults()
 	q := &Queue{
 		path:      path,
-		retention: o.Retention,
-		claims:    &claims{leases: map[queue.Key]*lease{}, lanes: map[queue.Lane]entry{}},
-		wake:      make(chan struct{}, 1),
-		closing:   make(chan struct{}),
-		stopped:   make(chan struct{}),
+		retention: &retention{keep: o.Retention},
+		limits: &limits{
+			maxBytes:    o.MaxBytes,
+			maxMessages: int64(o.MaxMessages),
+			minFree:     o.MinFree,
+			observer:    &observer{observe: o.Observe},
+		},
+		claims:  &claims{leases: map[queue.Key]*lease{}, lanes: map[queue.Lane]entry{}},
+		wake:    make(chan struct{}, 1),
+		closing: make(chan struct{}),
+		stopped: make(chan struct{}),
 	}
 	if err := q.open(o); err != nil {
 		return nil, fmt.Errorf("boltqueue: %w", pathError(path, err))
@@ -83,6 +100,15 @@ func Open(path string, o Options) (*Queue, error) {
 		return nil, errors.Join(fmt.Errorf("boltqueue: %w", pathError(path, err)), q.Close())
 	}
 	return q, nil
+}
+
+func (o Options) withDefaults() Options {
+	o.LockWait = cmp.Or(o.LockWait, 2*time.Second)
+	o.Retention = cmp.Or(o.Retention, 7*24*time.Hour)
+	if o.OpenFile == nil {
+		o.OpenFile = os.OpenFile
+	}
+	return o
 }
 
 // pathError makes err name the path, unless it does so already.
@@ -95,28 +121,28 @@ func pathError(path string, err error) error {
 
 // open opens the file, checks it, and reads from it what is kept in memory.
 func (q *Queue) open(o Options) (err error) {
-	var file *os.File
 	var newest *meta
 	defer func() {
 		if err != nil && q.db != nil {
 			err = errors.Join(err, q.db.Close())
-		} else if err != nil && file != nil {
-			_ = file.Close() // bbolt, having failed, has mostly done so
+		} else if err != nil && q.file != nil {
+			_ = q.file.Close() // bbolt, having failed, has mostly done so
 		}
 	}()
 	defer rescue(&err)
 	// The freelist is stored when the file is closed, not with every commit: it has 8 octets for each free page, which is
 	// megabytes once a large queue was drained. A file that was not closed has none, and is scanned for free pages. As a hash
-	// map it doesn't slow down when much is free. Readers are short, so there is no need to map more of the file than there is.
+	// map it doesn't slow down when much is free. More is mapped than there is, so that the writer need not wait for readers to
+	// end whenever the file has grown: a backup is one that takes time.
 	q.db, err = bolt.Open(q.path, 0o600, &bolt.Options{
 		FreelistType:   bolt.FreelistMapType,
 		NoFreelistSync: true,
 		Timeout:        max(o.LockWait, 1), // zero would wait for ever
-		NoStatistics:   true,
 		OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
-			file, newest, err = openChecked(name, flag, perm, o)
-			return file, err
+			q.file, newest, err = openChecked(name, flag, perm, o)
+			return q.file, err
 		},
+		InitialMmapSize: mapReserve,
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return queue.ErrLocked
@@ -127,29 +153,49 @@ func (q *Queue) open(o Options) (err error) {
 	if newest == nil {
 		err = syncFolder(q.path)
 	} else {
-		err = newest.renew(file)
+		err = newest.renew(q.file)
 	}
 	if err != nil {
 		return err
 	}
+	q.room = newRoom(q.db, q.file)
+	q.limits.file = q.file
 	if err := q.update(q.begin); err != nil {
 		return err
 	}
+	q.room.measure()
+	q.limits.committed(q.room.inUse(), q.limits.inUse.messages)
 	return q.db.View(q.readLanes)
 }
 
 // openChecked opens and locks the file and makes sure that bbolt can be let near it. It returns the meta page that bbolt
-// will go by, nil if the file is new.
+// will go by, nil if the file is new. If most of the file is free another one has taken its place, if that was possible.
 func openChecked(name string, flag int, perm os.FileMode, o Options) (*os.File, *meta, error) {
-	f, err := o.OpenFile(name, flag, perm)
+	f, m, err := openSound(name, flag, perm, o)
+	if err != nil || m == nil || !wasteful(f, m) {
+		return f, m, err
+	}
+	c, err := compact(f, m, name, o)
+	if c == nil {
+		return f, m, nil
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		m, err = check(c)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, c.Close())
+	}
+	return c, m, nil
+}
+
+// openSound opens and locks the file and checks it.
+func openSound(name string, flag int, perm os.FileMode, o Options) (*os.File, *meta, error) {
+	f, err := openLocked(name, flag, perm, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	err = lock(f, o.LockWait)
-	var m *meta
-	if err == nil {
-		m, err = check(f)
-	}
+	m, err := check(f)
 	if err == nil && m != nil && !m.closed() {
 		m, err = restoreFreelist(f, m)
 	}
@@ -157,6 +203,35 @@ func openChecked(name string, flag int, perm os.FileMode, o Options) (*os.File, 
 		return nil, nil, errors.Join(err, f.Close())
 	}
 	return f, m, nil
+}
+
+// openLocked opens and locks the file. A compaction puts another file in its place, so what was locked may not be it any
+// more; whoever compacts locks the new one before that, so that there is always one that is locked.
+func openLocked(name string, flag int, perm os.FileMode, o Options) (*os.File, error) {
+	end := time.Now().Add(o.LockWait)
+	for range 10 {
+		f, err := o.OpenFile(name, flag, perm)
+		if err != nil {
+			return nil, err
+		}
+		if err = lock(f, time.Until(end)); err == nil && isAt(f, name) {
+			if canCompact { // or the lock isn't ours yet
+				_ = removeCompacted(name)
+			}
+			return f, nil
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%w, or replaced over and over", queue.ErrLocked)
+}
+
+// isAt reports whether f is the file that name leads to.
+func isAt(f *os.File, name string) bool {
+	here, err := os.Stat(name)
+	info, err2 := f.Stat()
+	return err == nil && err2 == nil && os.SameFile(here, info)
 }
 
 // syncFolder makes a new file's name as durable as what is in it.
@@ -202,6 +277,11 @@ func (q *Queue) begin(b *bolt.Tx) error {
 	if _, err := newTx(b); err != nil { // is every bucket there?
 		return err
 	}
+	unfinished, err := countUnfinished(b)
+	if err != nil {
+		return err
+	}
+	q.limits.inUse.messages = int64(unfinished)
 	epoch++
 	q.claims.token = queue.Token(epoch << epochBits)
 	var e encoder
@@ -209,10 +289,13 @@ func (q *Queue) begin(b *bolt.Tx) error {
 	return put(file, key, e.b)
 }
 
-// readLanes finds the first entry of each lane, with one seek for each.
+// readLanes finds the first entry of each lane, with one seek for each, and the first of what is finished.
 func (q *Queue) readLanes(b *bolt.Tx) error {
 	t, err := newTx(b)
 	if err != nil {
+		return err
+	}
+	if q.retention.oldest, err = t.purge(time.Time{}, 0); err != nil {
 		return err
 	}
 	c := t.lanes.Cursor()
@@ -279,6 +362,9 @@ func (q *Queue) Close() error {
 // storeFreelist commits the list of free pages, so that the next Open need not look for them. That it is there also says that
 // the file was closed in order, since the first commit after Open leaves it out again.
 func (q *Queue) storeFreelist() error {
+	if q.room.reserve(q.room.free/q.room.pageSize*8+64<<10) != nil {
+		return nil // without the list the next Open takes longer, and no more
+	}
 	q.db.NoFreelistSync = false // the writer, which reads it, has stopped
 	return q.update(func(*bolt.Tx) error { return nil })
 }

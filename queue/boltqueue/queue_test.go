@@ -336,7 +336,7 @@ func checkIndexes(t testing.TB, q *Queue) {
 func TestRetention(t *testing.T) {
 	q := mustOpen(t, newPath(t), Options{Retention: time.Hour})
 	var domains []string
-	for i := range 3 * purgeLimit {
+	for i := range 3 * purgeLimit(1) {
 		domains = append(domains, fmt.Sprintf("d%d.example", i))
 	}
 	mustEnqueue(t, q, message("large", nil, domains...))
@@ -347,7 +347,7 @@ func TestRetention(t *testing.T) {
 	late := message("late", nil, "example.com")
 	late.Message.Enqueued = start.Add(time.Hour)
 	mustEnqueue(t, q, late)
-	if n := len(list(t, q, queue.Filter{})); n != 3*purgeLimit+2 {
+	if n := len(list(t, q, queue.Filter{})); n != 3*purgeLimit(1)+2 {
 		t.Fatalf("%d jobs are left when retention is just over", n)
 	}
 	for i := range 5 {
@@ -355,7 +355,7 @@ func TestRetention(t *testing.T) {
 		e.Message.Enqueued = start.Add(time.Hour + 1)
 		before := len(list(t, q, queue.Filter{}))
 		mustEnqueue(t, q, e)
-		if after := len(list(t, q, queue.Filter{})); after < before+1-purgeLimit {
+		if after := len(list(t, q, queue.Filter{})); after < before+1-purgeLimit(1) {
 			t.Fatalf("one transaction purged %d jobs", before+1-after)
 		}
 		checkIndexes(t, q)

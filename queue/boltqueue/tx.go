@@ -32,6 +32,9 @@ type tx struct {
 	touched map[queue.Lane]bool // lanes of which entries came or went
 	spent   []queue.Key         // jobs whose lease ends
 	latest  time.Time           // the latest time that a change has named
+	purges  int                 // jobs to be purged beyond what the number of changes allows
+	limits  *limits
+	inUse   usage // with what the transaction adds
 }
 
 func newTx(b *bolt.Tx) (*tx, error) {

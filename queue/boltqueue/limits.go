@@ -85,10 +85,11 @@ func (l *limits) floor(u usage) int64 {
 // watch tells of limits that are nearly used up. It needs l.mu.
 func (l *limits) watch(u usage) {
 	for i, f := range l.levels(u) {
+		used, most := float64(f.Used), float64(f.Max)
 		switch {
-		case f.Used < f.Max/10*7:
+		case used < 0.7*most:
 			l.told[i] = false
-		case f.Used >= f.Max-f.Max/5 && !l.told[i]:
+		case used >= 0.8*most && !l.told[i]:
 			l.told[i] = true
 			l.observer.tell(f)
 		}

@@ -268,18 +268,24 @@ func checkIndexes(t testing.TB, q *Queue) {
 	err := q.view(func(x *tx) error {
 		want := map[string]string{}
 		bodies := map[uint64]bool{0: true}
+		unfinished := int64(0)
 		err := x.messages.ForEach(func(k, _ []byte) error {
 			m, err := x.message(queue.ID(k))
 			if err == nil {
 				bodies[m.Body] = true
 				if m.Unfinished == 0 {
 					want["finished"+string(finishedKey(m.Ended, m.ID))] = ""
+				} else {
+					unfinished++
 				}
 			}
 			return err
 		})
 		if err != nil {
 			return err
+		}
+		if n, err := number(x.file, unfinishedKey, 63); err != nil || int64(n) != unfinished || q.limits.inUse.messages != unfinished {
+			return fmt.Errorf("%d messages are unfinished, the file says %d (%v), the queue %d", unfinished, n, err, q.limits.inUse.messages)
 		}
 		err = x.jobs.ForEach(func(k, _ []byte) error {
 			key, err := parseJobKey(k)

@@ -26,7 +26,7 @@ const (
 
 // tx is a transaction on the file with its buckets at hand.
 type tx struct {
-	messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes *bolt.Bucket
+	file, messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes *bolt.Bucket
 
 	// What a writing transaction collects for the moment after its commit.
 	touched map[queue.Lane]bool // lanes of which entries came or went
@@ -40,6 +40,7 @@ type tx struct {
 func newTx(b *bolt.Tx) (*tx, error) {
 	t := &tx{touched: map[queue.Lane]bool{}}
 	for name, p := range map[string]**bolt.Bucket{
+		fileBucket:     &t.file,
 		messagesBucket: &t.messages,
 		jobsBucket:     &t.jobs,
 		lanesBucket:    &t.lanes,

@@ -117,7 +117,7 @@ func (q *Queue) commitGroup(group []*member) error {
 			}
 		}
 		if t.inUse.messages != inUse.messages {
-			if err := putNumber(b.Bucket([]byte(fileBucket)), unfinishedKey, uint64(t.inUse.messages)); err != nil {
+			if err := putNumber(t.file, unfinishedKey, uint64(t.inUse.messages)); err != nil {
 				return err
 			}
 		}

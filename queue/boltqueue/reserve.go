@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/postroad/postroad/queue"
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -90,7 +91,7 @@ func (q *Queue) makeRoom(group []*member) []*member {
 	var needed []*member
 	for _, m := range group {
 		if l, ok := m.change.(limited); ok && l.limited() {
-			m.err = q.wrap(err)
+			m.err = q.wrap(fmt.Errorf("%w: %w", queue.ErrFull, err))
 		} else {
 			needed = append(needed, m)
 		}

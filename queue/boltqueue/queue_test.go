@@ -339,41 +339,6 @@ func checkIndexes(t testing.TB, q *Queue) {
 	}
 }
 
-func TestRetention(t *testing.T) {
-	q := mustOpen(t, newPath(t), Options{Retention: time.Hour})
-	var domains []string
-	for i := range 3 * purgeLimit(1) {
-		domains = append(domains, fmt.Sprintf("d%d.example", i))
-	}
-	mustEnqueue(t, q, message("large", nil, domains...))
-	mustEnqueue(t, q, message("small", nil, "example.com"))
-	for _, j := range claimAll(t, q, start) {
-		finish(t, q, j, start)
-	}
-	late := message("late", nil, "example.com")
-	late.Message.Enqueued = start.Add(time.Hour)
-	mustEnqueue(t, q, late)
-	if n := len(list(t, q, queue.Filter{})); n != 3*purgeLimit(1)+2 {
-		t.Fatalf("%d jobs are left when retention is just over", n)
-	}
-	for i := range 5 {
-		e := message(queue.ID(fmt.Sprintf("later-%d", i)), nil, "example.com")
-		e.Message.Enqueued = start.Add(time.Hour + 1)
-		before := len(list(t, q, queue.Filter{}))
-		mustEnqueue(t, q, e)
-		if after := len(list(t, q, queue.Filter{})); after < before+1-purgeLimit(1) {
-			t.Fatalf("one transaction purged %d jobs", before+1-after)
-		}
-		checkIndexes(t, q)
-	}
-	if got := list(t, q, queue.Filter{}); len(got) != 6 {
-		t.Fatalf("what is left: %q", got)
-	}
-	if added, err := q.Enqueue(context.Background(), message("small", nil, "example.com")); !added || err != nil {
-		t.Fatalf("after retention the ID is free again: added %v, error %v", added, err)
-	}
-}
-
 // A restart frees all jobs at once, and gives out tokens that nobody has had.
 func TestReopenFreesLeases(t *testing.T) {
 	path := newPath(t)

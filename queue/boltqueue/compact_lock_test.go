@@ -1,0 +1,66 @@
+//go:build unix && !solaris && !aix
+
+package boltqueue
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/queue"
+)
+
+// await opens the queue, and says when it has found a file and when it has the queue.
+func await(path string) error {
+	q, err := Open(path, Options{LockWait: time.Minute, OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(name, flag, perm)
+		fmt.Println("found")
+		return f, err
+	}})
+	if err != nil {
+		return err
+	}
+	fmt.Println("open")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return errors.Join(err, q.Close())
+}
+
+// Whoever waits for a file that is being compacted gets the one that takes its place.
+func TestCompactLocked(t *testing.T) {
+	path, left := drained(t, 50, 9000)
+	var heard func() string
+	var end func() error
+	err := Compact(path, Options{OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
+		if name != path { // the lock is ours, and the other file isn't there yet
+			cmd, in, out := child(t, "waiter", path)
+			heard = func() string {
+				out.Scan()
+				return out.Text()
+			}
+			end = func() error { return errors.Join(in.Close(), cmd.Wait()) }
+			if got := heard(); got != "found" {
+				t.Fatalf("the other process said %q", got)
+			}
+		}
+		return os.OpenFile(name, flag, perm)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := heard() + " " + heard(); got != "found open" {
+		t.Fatalf("after the compaction the other process said %q", got)
+	}
+	if q, err := Open(path, Options{LockWait: -1}); !errors.Is(err, queue.ErrLocked) {
+		t.Errorf("the other process has another file: %v", err)
+		if err == nil {
+			err = q.Close()
+		}
+	}
+	if err := end(); err != nil {
+		t.Fatal(err)
+	}
+	checkCopied(t, path, left, 9000)
+}

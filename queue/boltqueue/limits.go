@@ -7,14 +7,10 @@ import (
 	"sync"
 
 	"github.com/postroad/postroad/queue"
-	bolt "go.etcd.io/bbolt"
 )
 
 // defaultMinFree is the floor of free disk, unless that is more than a tenth of the file system.
 const defaultMinFree = 64 << 20
-
-// unfinishedKey is where the file keeps its number of unfinished messages, so that nobody need count them.
-const unfinishedKey = "unfinished"
 
 // limits say whether the queue takes another message.
 type limits struct {
@@ -131,28 +127,4 @@ func (q *Queue) unlessStored(p *prepared, full error) error {
 	}
 	p.full = full
 	return err
-}
-
-// countUnfinished returns how many messages of the file are not finished. A file of an earlier version doesn't say, and they are
-// counted.
-func countUnfinished(b *bolt.Tx) (n uint64, err error) {
-	file := b.Bucket([]byte(fileBucket))
-	if file.Get([]byte(unfinishedKey)) != nil {
-		return number(file, unfinishedKey, 63)
-	}
-	t, err := newTx(b)
-	if err != nil {
-		return 0, err
-	}
-	err = t.messages.ForEach(func(k, _ []byte) error {
-		m, err := t.message(queue.ID(k))
-		if err == nil && m.Unfinished > 0 {
-			n++
-		}
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	return n, putNumber(file, unfinishedKey, n)
 }

@@ -210,20 +210,3 @@ func TestObserveHangs(t *testing.T) {
 		t.Errorf("Set by Observe after Close: %v", err)
 	}
 }
-
-// A file that doesn't have the number of its unfinished messages gets it.
-func TestCountsUnfinished(t *testing.T) {
-	path := newPath(t)
-	q := mustOpen(t, path, Options{})
-	for _, id := range []queue.ID{"a", "b", "c"} {
-		mustEnqueue(t, q, message(id, nil, "a.example", "b.example"))
-	}
-	for _, j := range claimAll(t, q, start)[:3] {
-		finish(t, q, j, start)
-	}
-	err := q.submit(context.Background(), changeFunc(func(x *tx) error { return x.file.Delete([]byte(unfinishedKey)) }), 0)
-	if err := errors.Join(err, q.Close()); err != nil {
-		t.Fatal(err)
-	}
-	checkIndexes(t, mustOpen(t, path, Options{}))
-}

@@ -24,7 +24,10 @@ func TestQueue(t *testing.T) {
 	reopen := func(t *testing.T, q queue.Queue) queue.Queue {
 		path := newPath(t)
 		copyFile(t, q.(*Queue).path, path)
-		return mustOpen(t, path, Options{})
+		return mustOpen(t, path, Options{MaxMessages: int(q.(*Queue).limits.maxMessages)})
+	}
+	full := func(t *testing.T, messages int) queue.Queue {
+		return mustOpen(t, newPath(t), Options{MaxMessages: messages})
 	}
 	cut := func(t *testing.T, q queue.Queue, id queue.ID) queue.Queue {
 		path := q.(*Queue).path
@@ -34,7 +37,7 @@ func TestQueue(t *testing.T) {
 		cutBody(t, path, id)
 		return mustOpen(t, path, Options{})
 	}
-	queuetest.Run(t, open, queuetest.Reopen(reopen), queuetest.Cut(cut))
+	queuetest.Run(t, open, queuetest.Full(full), queuetest.Reopen(reopen), queuetest.Cut(cut))
 }
 
 // cutBody removes the last chunk of a body.

@@ -464,6 +464,54 @@ var broken = []struct {
 			return q.Queue.Set(ctx, key, value)
 		}
 	}},
+	{"FullRefuses", "there is no limit", func(q *twisted) {
+		q.enqueue = func(ctx context.Context, e *queue.Entry) (bool, error) {
+			q.MaxMessages = 0
+			return q.Queue.Enqueue(ctx, e)
+		}
+	}},
+	{"FullRepeated", "a message that is stored is refused", func(q *twisted) {
+		q.enqueue = func(ctx context.Context, e *queue.Entry) (bool, error) {
+			if q.messages(true) >= room {
+				return false, queue.ErrFull
+			}
+			return q.Queue.Enqueue(ctx, e)
+		}
+	}},
+	{"FullBulk", "all are refused if there is no room for one", func(q *twisted) {
+		q.enqueueAll = func(ctx context.Context, es iter.Seq[*queue.Entry]) (int, error) {
+			list := slices.Collect(es)
+			if q.messages(true)+len(list) > room {
+				return 0, queue.ErrFull
+			}
+			return q.Queue.EnqueueAll(ctx, slices.Values(list))
+		}
+	}},
+	{"FullCommit", "a bounce is refused", func(q *twisted) {
+		q.commit = func(ctx context.Context, j *queue.Job, more []*queue.Entry) error {
+			if q.messages(true)+len(more) > room {
+				return queue.ErrFull
+			}
+			return q.Queue.Commit(ctx, j, more...)
+		}
+	}},
+	{"FullNotes", "a note is refused", func(q *twisted) {
+		q.set = func(ctx context.Context, key string, value []byte) error {
+			if q.messages(true) >= room {
+				return queue.ErrFull
+			}
+			return q.Queue.Set(ctx, key, value)
+		}
+	}},
+	{"FullRoom", "finished messages count", func(q *twisted) {
+		q.enqueue = func(ctx context.Context, e *queue.Entry) (bool, error) {
+			if q.messages(false) >= room {
+				return false, queue.ErrFull
+			}
+			return q.Queue.Enqueue(ctx, e)
+		}
+	}},
+	{"FullReopen", "what was stored is lost", func(*twisted) {}}, // see reopen
 	{"TakeDue", "the queue panics", func(q *twisted) {
 		q.request(func(*queue.ClaimRequest) { panic("claim") })
 	}},
@@ -511,7 +559,12 @@ func TestBrokenQueues(t *testing.T) {
 			}
 			q := &twisted{Queue: memqueue.New()}
 			b.twist(q)
-			r := c.play(q, forgetful, 2*time.Second)
+			hooks := forgetful
+			hooks.full = func(messages int) queue.Queue {
+				q.MaxMessages = messages
+				return q
+			}
+			r := c.play(q, hooks, 2*time.Second)
 			if len(r.failures) == 0 {
 				t.Errorf("a queue passes the case %s though %s", b.name, b.what)
 			}
@@ -525,6 +578,11 @@ func TestBrokenQueues(t *testing.T) {
 // The reference queue passes every case, also those that need options.
 func TestGoodQueue(t *testing.T) {
 	Run(t, func(t *testing.T) queue.Queue { return memqueue.New() },
+		Full(func(_ *testing.T, messages int) queue.Queue {
+			q := memqueue.New()
+			q.MaxMessages = messages
+			return q
+		}),
 		Reopen(func(_ *testing.T, q queue.Queue) queue.Queue { return q }),
 		Cut(func(_ *testing.T, q queue.Queue, id queue.ID) queue.Queue {
 			t := &twisted{Queue: q.(*memqueue.Queue)}

@@ -32,7 +32,7 @@ func (g *gate) Write(p []byte) (int, error) {
 // A backup is the queue at the moment it began, however long it takes, and nobody waits for it: the file grows to many
 // times its size while somebody holds up the copy.
 func TestBackup(t *testing.T) {
-	path, left := drained(t, 300, 9000)
+	path, left := drainedFile(t, 300, 9000)
 	q := mustOpen(t, path, Options{})
 	leased := claimAll(t, q, start)
 	g := &gate{begun: make(chan bool), opened: make(chan bool)}
@@ -129,7 +129,7 @@ func TestBackupAtWork(t *testing.T) {
 
 // A backup that fails says so and leaves nothing.
 func TestBackupFails(t *testing.T) {
-	path, _ := drained(t, 20, 9000)
+	path, _ := drainedFile(t, 20, 9000)
 	q := mustOpen(t, path, Options{MinFree: 1 << 60})
 	if n, err := q.WriteTo(io.Discard); n != 0 || err == nil {
 		t.Errorf("WriteTo with too little free disk: %d octets, error %v", n, err)

@@ -30,7 +30,7 @@ func await(path string) error {
 
 // Whoever waits for a file that is being compacted gets the one that takes its place.
 func TestCompactLocked(t *testing.T) {
-	path, left := drained(t, 50, 9000)
+	path, left := drainedFile(t, 50, 9000)
 	var heard func() string
 	var end func() error
 	err := Compact(path, Options{OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {

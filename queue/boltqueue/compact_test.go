@@ -14,8 +14,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// drained makes the file of a closed queue of which all but a few messages were finished. They are what it returns.
-func drained(t *testing.T, n, size int) (path string, left []queue.ID) {
+// drainedFile makes the file of a closed queue of which all but a few messages were finished. They are what it returns.
+func drainedFile(t *testing.T, n, size int) (path string, left []queue.ID) {
 	t.Helper()
 	path = newPath(t)
 	q, err := Open(path, Options{Retention: time.Hour, MinFree: -1})
@@ -114,7 +114,7 @@ func TestDrained(t *testing.T) {
 	if os.Getenv("BOLTQUEUE_TEST_GIGABYTE") == "true" {
 		n, size = 100_000, 10_000
 	}
-	path, left := drained(t, n, size)
+	path, left := drainedFile(t, n, size)
 	if got := sizeOf(t, path); got < compactSize {
 		t.Fatalf("the file has only %d octets", got)
 	}
@@ -146,7 +146,7 @@ func TestDrained(t *testing.T) {
 // Compact makes any file as small as what is in it, also if it was not closed, and removes what a crash of an earlier
 // one has left.
 func TestCompact(t *testing.T) {
-	path, left := drained(t, 300, 9000)
+	path, left := drainedFile(t, 300, 9000)
 	closed, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func TestCompact(t *testing.T) {
 
 // A compaction that fails leaves the file as it is, and nothing else; Open goes on with it.
 func TestCompactFails(t *testing.T) {
-	path, left := drained(t, 300, 9000)
+	path, left := drainedFile(t, 300, 9000)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +253,7 @@ func TestCompactFails(t *testing.T) {
 
 // A file that is damaged somewhere is not compacted, whatever is wrong with it.
 func TestCompactDamaged(t *testing.T) {
-	path, _ := drained(t, 12, 9000)
+	path, _ := drainedFile(t, 12, 9000)
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -186,7 +186,7 @@ func TestDiskFloor(t *testing.T) {
 	dir := mount(t, 48<<20)
 	events := make(chan Event, 10)
 	q := mustOpen(t, filepath.Join(dir, "mail.db"), Options{Observe: func(e Event) { events <- e }})
-	n := fill(t, q, 100_000)
+	n := fillUp(t, q, 100_000)
 	free, size, _, _ := diskOf(q.file)
 	if n < 100 || free > size/4 {
 		t.Errorf("full after %d messages, with %d of %d octets free", n, free, size)

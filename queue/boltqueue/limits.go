@@ -113,12 +113,12 @@ func (t *tx) admit(size int) error {
 	return nil
 }
 
-// unlessStored is what becomes of p when the queue is full: nothing, unless its message is stored already. Then p is
+// unlessStored is what becomes of p when the queue is full: nothing, unless the message id is stored already. Then p is
 // read without being kept, so that the caller learns whether it is the same message.
-func (q *Queue) unlessStored(p *prepared, full error) error {
+func (q *Queue) unlessStored(p *prepared, id queue.ID, full error) error {
 	known := false
 	err := q.view(func(t *tx) error {
-		m, err := t.message(p.Message.ID)
+		m, err := t.message(id)
 		known = m != nil
 		return err
 	})

@@ -74,7 +74,7 @@ func TestMaxBytes(t *testing.T) {
 		t.Errorf("Enqueue of more than fits: added %v, error %v", added, err)
 	}
 	checkIndexes(t, q)
-	n := fill(t, q, 100_000)
+	n := fillUp(t, q, 100_000)
 	if n < 30 || n > 40 {
 		t.Errorf("%d messages of 100,000 octets fit into %d", n, most)
 	}
@@ -96,8 +96,8 @@ func TestMaxBytes(t *testing.T) {
 	checkIndexes(t, q)
 }
 
-// fill enqueues messages with bodies of that size until the queue is full, and returns how many.
-func fill(t *testing.T, q *Queue, size int) int { return fillFrom(t, q, 0, size) }
+// fillUp enqueues messages with bodies of that size until the queue is full, and returns how many.
+func fillUp(t *testing.T, q *Queue, size int) int { return fillFrom(t, q, 0, size) }
 
 func fillFrom(t *testing.T, q *Queue, first, size int) (n int) {
 	t.Helper()

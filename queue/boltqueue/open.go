@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/queue"
@@ -54,6 +55,8 @@ type Queue struct {
 	limits    *limits
 	retention *retention
 	room      *room
+	lastBody  atomic.Uint64 // names the latest body
+	memory    sync.Pool     // of *[chunkSize]byte, for bodies that are being read
 	wake      chan struct{} // holds one token while somebody waits
 	closing   chan struct{} // closed by Close
 	stopped   chan struct{} // closed when the writer has ended
@@ -87,11 +90,12 @@ func Open(path string, o Options) (*Queue, error) {
 			minFree:     o.MinFree,
 			observer:    &observer{observe: o.Observe},
 		},
-		claims:  &claims{leases: map[queue.Key]*lease{}, lanes: map[queue.Lane]entry{}},
+		claims:  newClaims(),
 		wake:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 	}
+	q.memory.New = func() any { return new([chunkSize]byte) }
 	if err := q.open(o); err != nil {
 		return nil, fmt.Errorf("boltqueue: %w", pathError(path, err))
 	}
@@ -165,7 +169,9 @@ func (q *Queue) open(o Options) (err error) {
 	}
 	q.room.measure()
 	q.limits.committed(q.room.inUse(), q.limits.inUse.messages)
-	return q.db.View(q.readLanes)
+	return q.db.View(func(b *bolt.Tx) error {
+		return errors.Join(q.readLanes(b), q.readLastBody(b), q.readFinished(b))
+	})
 }
 
 // openChecked opens and locks the file and makes sure that bbolt can be let near it. It returns the meta page that bbolt
@@ -270,13 +276,10 @@ func (q *Queue) begin(b *bolt.Tx) error {
 	return putNumber(file, openedKey, epoch)
 }
 
-// readLanes finds the first entry of each lane, with one seek for each, and the first of what is finished.
+// readLanes finds the first entry of each lane, with one seek for each.
 func (q *Queue) readLanes(b *bolt.Tx) error {
 	t, err := newTx(b)
 	if err != nil {
-		return err
-	}
-	if q.retention.oldest, err = t.purge(time.Time{}, 0); err != nil {
 		return err
 	}
 	c := t.lanes.Cursor()
@@ -285,12 +288,25 @@ func (q *Queue) readLanes(b *bolt.Tx) error {
 		if err != nil {
 			return err
 		}
-		if q.claims.lanes[l], err = readEntry(k, v, n); err != nil {
+		e, err := readEntry(k, v, n)
+		if err != nil {
 			return err
 		}
+		q.claims.lanes.offer(l, e)
 		k, v = c.Seek(afterPrefix(k[:n]))
 	}
 	return nil
+}
+
+// readLastBody finds the name that the latest body has, so that the next one gets another.
+func (q *Queue) readLastBody(b *bolt.Tx) error {
+	k, _ := b.Bucket([]byte(bodiesBucket)).Cursor().Last()
+	if k == nil {
+		return nil
+	}
+	n, err := parseNumberKey(k[:min(8, len(k))])
+	q.lastBody.Store(n)
+	return err
 }
 
 // afterPrefix is the least key behind all that begin with prefix.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/queue"
+	bolt "go.etcd.io/bbolt"
 )
 
 // finish takes leave of a message whose last job is finished: its body goes, and it is filed by the time it ended.
@@ -50,6 +51,17 @@ func (r *retention) saw(at time.Time) (before time.Time) {
 		return time.Time{}
 	}
 	return r.latest.Add(-r.keep)
+}
+
+// readFinished finds when the first of the finished messages ended.
+func (q *Queue) readFinished(b *bolt.Tx) error {
+	t, err := newTx(b)
+	if err != nil {
+		return err
+	}
+	oldest, err := t.purge(time.Time{}, 0)
+	q.retention.committed(oldest)
+	return err
 }
 
 func (r *retention) committed(oldest time.Time) {

@@ -104,7 +104,6 @@ func (q *Queue) commitGroup(group []*member) error {
 	}
 	var t *tx
 	var oldest time.Time
-	heads := map[queue.Lane]*entry{}
 	inUse := q.limits.now()
 	err := q.update(func(b *bolt.Tx) (err error) {
 		if t, err = newTx(b); err != nil {
@@ -121,23 +120,11 @@ func (q *Queue) commitGroup(group []*member) error {
 				return err
 			}
 		}
-		if oldest, err = t.purge(q.retention.saw(t.latest), purgeLimit(len(group))+t.purges); err != nil {
-			return err
-		}
-		for l := range t.touched {
-			e, ok, err := t.head(l)
-			if err != nil {
-				return err
-			}
-			heads[l] = nil
-			if ok {
-				heads[l] = &e
-			}
-		}
-		return nil
+		oldest, err = t.purge(q.retention.saw(t.latest), purgeLimit(len(group))+t.purges)
+		return err
 	})
 	if t != nil {
-		q.claims.settle(t.spent, heads, err == nil)
+		q.claims.settle(t, err == nil)
 	}
 	if err == nil {
 		inUse.messages = t.inUse.messages

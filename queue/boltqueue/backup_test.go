@@ -194,3 +194,25 @@ func TestReaderHoldsNobodyUp(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// checkStored reads every unfinished message.
+func checkStored(t *testing.T, q *Queue, want int) {
+	t.Helper()
+	if got := list(t, q, queue.Filter{Unfinished: true}); len(got) != want {
+		t.Errorf("%d messages are stored, want %d", len(got), want)
+	}
+	for j, err := range q.Jobs(context.Background(), queue.Filter{Unfinished: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := q.Open(context.Background(), j.Key.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, r); err != nil || n != j.Message.Size {
+			t.Errorf("the body of %q ends after %d of %d octets: %v", j.Key.ID, n, j.Message.Size, err)
+		}
+	}
+	checkIndexes(t, q)
+	checkPages(t, q)
+}

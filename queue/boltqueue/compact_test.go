@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -285,4 +286,19 @@ func TestCompactDamaged(t *testing.T) {
 	if failed < 20 {
 		t.Errorf("only %d kinds of damage were noticed", failed)
 	}
+}
+
+// await opens the queue, and says when it has found a file and when it has the queue.
+func await(path string) error {
+	q, err := Open(path, Options{LockWait: time.Minute, OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
+		f, err := os.OpenFile(name, flag, perm)
+		fmt.Println("found")
+		return f, err
+	}})
+	if err != nil {
+		return err
+	}
+	fmt.Println("open")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return errors.Join(err, q.Close())
 }

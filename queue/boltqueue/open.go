@@ -2,49 +2,18 @@ package boltqueue
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/postroad/postroad/queue"
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 )
-
-// Options are what [Open] may be told. The zero value is a good choice.
-type Options struct {
-	// LockWait is how long Open waits for another process to close the file. Defaults to 2 seconds; a negative value
-	// doesn't wait.
-	LockWait time.Duration
-	// Retention is how long a finished message is kept to recognise its ID and to be listed, without its body. Since a
-	// queue reads no clock, it is measured from the time the message finished to the latest time named by what is
-	// enqueued or finished; messages go a few at a time, with the changes that come later. Defaults to 7 days.
-	Retention time.Duration
-	// MaxBytes is how many octets of the file may be in use: by bodies, by the records of messages, and by those of finished
-	// messages until Retention is over. What is free within the file doesn't count. Beyond it Enqueue and EnqueueAll
-	// return [queue.ErrFull]; what one transaction brings in, up to 4 MiB, is estimated, and may go beyond by its pages.
-	// Commit, with the messages it enqueues, and Set always go on. Defaults to 0, no limit.
-	MaxBytes int64
-	// MaxMessages is how many unfinished messages there may be. Beyond it the same holds. Defaults to 0, no limit.
-	MaxMessages int
-	// MinFree is how many octets of the file's file system must stay free; what is free within the file counts as free.
-	// When they don't, the same holds as for MaxBytes. Defaults to 64 MiB, but no more than a tenth of the file system; a negative
-	// value sets no limit but the disk's own end. It is looked after on Linux, macOS, FreeBSD and DragonFly BSD.
-	MinFree int64
-	// Observe, if not nil, is told what goes on in the queue that no caller hears. It is called by one goroutine at a time,
-	// for which the queue doesn't wait: it may use the queue, and is called some time after the event. A panic in it is
-	// caught. Of more than 1000 events that wait for it the later ones are lost.
-	Observe func(Event)
-	// OpenFile opens the file, and the one that takes its place when it is compacted. Defaults to os.OpenFile.
-	OpenFile func(name string, flag int, perm os.FileMode) (*os.File, error)
-}
 
 // Queue is a queue in a file. It implements [queue.Queue], [queue.Bulk] and [queue.Notes].
 type Queue struct {
@@ -106,15 +75,6 @@ func Open(path string, o Options) (*Queue, error) {
 	return q, nil
 }
 
-func (o Options) withDefaults() Options {
-	o.LockWait = cmp.Or(o.LockWait, 2*time.Second)
-	o.Retention = cmp.Or(o.Retention, 7*24*time.Hour)
-	if o.OpenFile == nil {
-		o.OpenFile = os.OpenFile
-	}
-	return o
-}
-
 // pathError makes err name the path, unless it does so already.
 func pathError(path string, err error) error {
 	if e := (*fs.PathError)(nil); errors.As(err, &e) && e.Path == path {
@@ -172,81 +132,6 @@ func (q *Queue) open(o Options) (err error) {
 	return q.db.View(func(b *bolt.Tx) error {
 		return errors.Join(q.readLanes(b), q.readLastBody(b), q.readFinished(b))
 	})
-}
-
-// openChecked opens and locks the file and makes sure that bbolt can be let near it. It returns the meta page that bbolt
-// will go by, nil if the file is new. If most of the file is free another one has taken its place, if that was possible.
-func openChecked(name string, flag int, perm os.FileMode, o Options) (*os.File, *meta, error) {
-	f, m, err := openSound(name, flag, perm, o)
-	if err != nil || m == nil || !wasteful(f, m) {
-		return f, m, err
-	}
-	c, err := compact(f, m, name, o)
-	if c == nil {
-		return f, m, nil
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		m, err = check(c)
-	}
-	if err != nil {
-		return nil, nil, errors.Join(err, c.Close())
-	}
-	return c, m, nil
-}
-
-// openSound opens and locks the file and checks it.
-func openSound(name string, flag int, perm os.FileMode, o Options) (*os.File, *meta, error) {
-	f, err := openLocked(name, flag, perm, o)
-	if err != nil {
-		return nil, nil, err
-	}
-	m, err := check(f)
-	if err == nil && m != nil && !m.closed() {
-		m, err = restoreFreelist(f, m)
-	}
-	if err != nil {
-		return nil, nil, errors.Join(err, f.Close())
-	}
-	return f, m, nil
-}
-
-// openLocked opens and locks the file. A compaction puts another file in its place, so what was locked may not be it any
-// more; whoever compacts locks the new one before that, so that there is always one that is locked.
-func openLocked(name string, flag int, perm os.FileMode, o Options) (*os.File, error) {
-	end := time.Now().Add(o.LockWait)
-	for range 10 {
-		f, err := o.OpenFile(name, flag, perm)
-		if err != nil {
-			return nil, err
-		}
-		if err = lock(f, time.Until(end)); err == nil && isAt(f, name) {
-			if canCompact { // or the lock isn't ours yet
-				_ = removeCompacted(name)
-			}
-			return f, nil
-		}
-		if err = errors.Join(err, f.Close()); err != nil {
-			return nil, err
-		}
-	}
-	return nil, fmt.Errorf("%w, or replaced over and over", queue.ErrLocked)
-}
-
-// isAt reports whether f is the file that name leads to.
-func isAt(f *os.File, name string) bool {
-	here, err := os.Stat(name)
-	info, err2 := f.Stat()
-	return err == nil && err2 == nil && os.SameFile(here, info)
-}
-
-// syncFolder makes a new file's name as durable as what is in it.
-func syncFolder(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // epochBits is how many of a token's bits count claims; those above them count how often the file was opened, so that no

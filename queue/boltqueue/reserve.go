@@ -39,7 +39,7 @@ func newRoom(db *bolt.DB, f *os.File) *room {
 	r.measure()
 	r.reserved = r.highWater
 	if r.extend(0, r.highWater+spareRoom, r.highWater+spareRoom) != nil {
-		_ = allocate(f, 0, r.highWater) // what a copy of the file left out because it is zero
+		_ = allocate(f, 0, r.highWater) // a copy of a file may have left out what is zero
 	}
 	return r
 }

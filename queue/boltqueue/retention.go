@@ -2,6 +2,7 @@ package boltqueue
 
 import (
 	"bytes"
+	"errors"
 	"sync"
 	"time"
 
@@ -104,8 +105,17 @@ func (purging) apply(t *tx) error {
 	return nil
 }
 
-// purge deletes what ended before that time, no more than so many jobs. It returns when the first message ended that is left.
+// purge deletes what ended before that time, no more than so many jobs. It returns when the first message ended that is left. If
+// that one is damaged it stays, and all after it: this is no reason to refuse other changes.
 func (t *tx) purge(before time.Time, budget int) (oldest time.Time, err error) {
+	oldest, err = t.purgeFirst(before, budget)
+	if errors.Is(err, queue.ErrDamaged) {
+		return time.Time{}, nil
+	}
+	return oldest, err
+}
+
+func (t *tx) purgeFirst(before time.Time, budget int) (oldest time.Time, err error) {
 	for {
 		k, _ := t.finished.Cursor().First()
 		if k == nil {

@@ -40,6 +40,10 @@ func (q *Queue) snapshot() (f *nameless, err error) {
 		return nil, err
 	}
 	defer rescue(&err)
+	path, err := filepath.EvalSymlinks(q.path)
+	if err != nil {
+		return nil, err
+	}
 	err = q.db.View(func(b *bolt.Tx) error {
 		c, err := q.copier(b)
 		if err != nil {
@@ -48,7 +52,7 @@ func (q *Queue) snapshot() (f *nameless, err error) {
 		if free, size, _, ok := diskOf(q.file); ok && free-max(0, q.limits.floor(usage{size: size})) < c.size() {
 			return fmt.Errorf("the copy has %d octets, %d are free: %w", c.size(), free, syscall.ENOSPC)
 		}
-		if f, err = newNameless(q.file.Name()); err != nil {
+		if f, err = newNameless(path); err != nil {
 			return err
 		}
 		if err = c.copy(f); err == nil {

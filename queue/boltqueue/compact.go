@@ -95,7 +95,7 @@ func compacted(f *os.File, m *meta, name string, o Options) (c *os.File, err err
 	if err != nil {
 		return nil, err
 	}
-	if c, err = o.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
+	if c, err = o.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return nil, err
 	}
 	if err = lock(c, 0); err == nil {

@@ -254,7 +254,7 @@ func TestCompactFails(t *testing.T) {
 
 // A file that is damaged somewhere is not compacted, whatever is wrong with it.
 func TestCompactDamaged(t *testing.T) {
-	path, _ := drainedFile(t, 12, 9000)
+	path, _ := drainedFile(t, 6, 9000)
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

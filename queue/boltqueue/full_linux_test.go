@@ -111,6 +111,35 @@ func TestDiskFull(t *testing.T) {
 	checkStored(t, q, 1)
 }
 
+// When a message and a commit share a transaction, and there is room only for the commit, the commit goes on.
+func TestDiskFullGroup(t *testing.T) {
+	dir := mount(t, 8<<20)
+	q := mustOpen(t, filepath.Join(dir, "mail.db"), Options{MinFree: -1})
+	ids := stuffQueue(t, q, "a")
+	j := claimAll(t, q, start)[0]
+	j.Recipients[0].State, j.Finished = queue.Bounced, start
+	stuff(t, dir)
+
+	resume := stall(q)
+	refused, committed := make(chan error), make(chan error)
+	go func() {
+		_, err := q.Enqueue(context.Background(), message("more", random(1, segmentSize), "example.com"))
+		refused <- err
+	}()
+	go func() {
+		committed <- q.Commit(context.Background(), j, message("bounce", random(2, 10_000), "example.com"))
+	}()
+	waitFor(q, 2)
+	resume()
+	if err := <-refused; !errors.Is(err, queue.ErrFull) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Enqueue: %v", err)
+	}
+	if err := <-committed; err != nil {
+		t.Errorf("Commit: %v", err)
+	}
+	checkStored(t, q, len(ids))
+}
+
 // A file can be opened when its disk is full, also if it was not closed.
 func TestOpenDiskFull(t *testing.T) {
 	for _, how := range []string{"closed", "not closed"} {

@@ -133,3 +133,29 @@ func TestPurgeIdly(t *testing.T) {
 	}
 	checkIndexes(t, q)
 }
+
+// A damaged record among those that are over keeps nothing else from being changed.
+func TestPurgeDamaged(t *testing.T) {
+	for what, damage := range map[string]func(x *tx) error{
+		"entry": func(x *tx) error { return x.finished.Put([]byte("?"), nil) },
+		"job":   func(x *tx) error { return x.jobs.Put(jobKey(queue.Key{ID: "old-00000"}), []byte("?")) },
+	} {
+		q := finished(t, 3)
+		if err := q.submit(context.Background(), changeFunc(damage), 0); err != nil {
+			t.Fatal(err)
+		}
+		late := message("late", nil, "example.com")
+		late.Message.Enqueued = start.Add(2 * time.Hour)
+		if added, err := q.Enqueue(context.Background(), late); !added || err != nil {
+			t.Errorf("%s: Enqueue: added %v, error %v", what, added, err)
+		}
+		if _, err := q.Claim(context.Background(), queue.ClaimRequest{Now: start.Add(3 * time.Hour), Lease: time.Hour, Limit: 1}); err != nil {
+			t.Errorf("%s: Claim: %v", what, err)
+		}
+		path := q.path
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+		mustOpen(t, path, Options{})
+	}
+}

@@ -17,12 +17,15 @@ import (
 	"github.com/postroad/postroad/queue/memqueue"
 )
 
-// broken lists queues that each break a rule, under the name of the case that must find it.
-var broken = []struct {
+// brokenQueue is a queue that breaks a rule.
+type brokenQueue struct {
 	name  string // of the case
 	what  string // is wrong
 	twist func(*twisted)
-}{
+}
+
+// broken lists queues that each break a rule, under the name of the case that must find it.
+var broken = []brokenQueue{
 	{"EnqueueConflict", "another digest is taken for the same", func(q *twisted) {
 		q.enqueue = func(ctx context.Context, e *queue.Entry) (bool, error) {
 			added, err := q.Queue.Enqueue(ctx, e)
@@ -464,54 +467,6 @@ var broken = []struct {
 			return q.Queue.Set(ctx, key, value)
 		}
 	}},
-	{"FullRefuses", "there is no limit", func(q *twisted) {
-		q.enqueue = func(ctx context.Context, e *queue.Entry) (bool, error) {
-			q.MaxMessages = 0
-			return q.Queue.Enqueue(ctx, e)
-		}
-	}},
-	{"FullRepeated", "a message that is stored is refused", func(q *twisted) {
-		q.enqueue = func(ctx context.Context, e *queue.Entry) (bool, error) {
-			if q.messages(true) >= room {
-				return false, queue.ErrFull
-			}
-			return q.Queue.Enqueue(ctx, e)
-		}
-	}},
-	{"FullBulk", "all are refused if there is no room for one", func(q *twisted) {
-		q.enqueueAll = func(ctx context.Context, es iter.Seq[*queue.Entry]) (int, error) {
-			list := slices.Collect(es)
-			if q.messages(true)+len(list) > room {
-				return 0, queue.ErrFull
-			}
-			return q.Queue.EnqueueAll(ctx, slices.Values(list))
-		}
-	}},
-	{"FullCommit", "a bounce is refused", func(q *twisted) {
-		q.commit = func(ctx context.Context, j *queue.Job, more []*queue.Entry) error {
-			if q.messages(true)+len(more) > room {
-				return queue.ErrFull
-			}
-			return q.Queue.Commit(ctx, j, more...)
-		}
-	}},
-	{"FullNotes", "a note is refused", func(q *twisted) {
-		q.set = func(ctx context.Context, key string, value []byte) error {
-			if q.messages(true) >= room {
-				return queue.ErrFull
-			}
-			return q.Queue.Set(ctx, key, value)
-		}
-	}},
-	{"FullRoom", "finished messages count", func(q *twisted) {
-		q.enqueue = func(ctx context.Context, e *queue.Entry) (bool, error) {
-			if q.messages(false) >= room {
-				return false, queue.ErrFull
-			}
-			return q.Queue.Enqueue(ctx, e)
-		}
-	}},
-	{"FullReopen", "what was stored is lost", func(*twisted) {}}, // see reopen
 	{"TakeDue", "the queue panics", func(q *twisted) {
 		q.request(func(*queue.ClaimRequest) { panic("claim") })
 	}},
@@ -550,7 +505,7 @@ func TestBrokenQueues(t *testing.T) {
 	for _, c := range cases() {
 		named[c.name] = c
 	}
-	for _, b := range broken {
+	for _, b := range slices.Concat(broken, brokenFull) {
 		t.Run(fmt.Sprintf("%s: %s", b.name, b.what), func(t *testing.T) {
 			t.Parallel()
 			c, ok := named[b.name]

@@ -33,8 +33,8 @@ type Options struct {
 	MinFree int64
 
 	// Observe, if not nil, is told what goes on in the queue that no caller hears. It is called by one goroutine at a time,
-	// for which the queue doesn't wait: it may use the queue, and is called some time after the event. A panic in it is
-	// caught. Of more than 1000 events that wait for it the later ones are lost.
+	// for which the queue doesn't wait: it may use the queue, and is called some time after the event, or before Open has
+	// returned. A panic in it is caught. Of more than 1000 events that wait for it the later ones are lost.
 	Observe func(Event)
 	// OpenFile opens the file, and the one that takes its place when it is compacted. Defaults to os.OpenFile.
 	OpenFile func(name string, flag int, perm os.FileMode) (*os.File, error)

@@ -84,7 +84,7 @@ func (r *room) extend(from, end, more int64) error {
 
 // makeRoom reserves room for the changes of a group, and returns those that there is room for. The others have failed.
 func (q *Queue) makeRoom(group []*member) []*member {
-	err := q.room.reserve(roomFor(group, q.room.pageSize) + spareRoom)
+	err := q.room.reserve(q.room.need(group) + spareRoom)
 	if err == nil {
 		return group
 	}
@@ -96,7 +96,7 @@ func (q *Queue) makeRoom(group []*member) []*member {
 			needed = append(needed, m)
 		}
 	}
-	if err := q.room.reserve(roomFor(needed, q.room.pageSize)); err != nil {
+	if err := q.room.reserve(q.room.need(needed)); err != nil {
 		for _, m := range needed {
 			m.err = q.wrap(err)
 		}
@@ -105,12 +105,14 @@ func (q *Queue) makeRoom(group []*member) []*member {
 	return needed
 }
 
-// limited is a change that limits apply to, since it brings a message in.
+// limited is a change that can wait until there is room, such as one that brings a message in.
 type limited interface{ limited() bool }
 
-// roomFor is how many octets of pages a group writes, at most.
-func roomFor(group []*member, pageSize int64) int64 {
-	n := int64(len(group)*pagesPerChange+4*purgeLimit(len(group))) * pageSize
+// need is how many octets of pages a group writes, at most: what it adds, and the pages of trees that it changes, which
+// can't be more than there are.
+func (r *room) need(group []*member) int64 {
+	pages := int64(pagesPerChange*len(group) + 4*purgeLimit(len(group)))
+	n := min(pages*r.pageSize, r.inUse()+64*r.pageSize)
 	for _, m := range group {
 		n += 2 * int64(m.size)
 	}

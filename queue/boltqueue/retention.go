@@ -100,6 +100,8 @@ func (q *Queue) purgeIdly(now time.Time) {
 // purging is the change that only purges.
 type purging struct{}
 
+func (purging) limited() bool { return true }
+
 func (purging) apply(t *tx) error {
 	t.purges = purgeIdle
 	return nil

@@ -19,11 +19,11 @@ const compactSuffix = ".compact"
 
 // Compact gives back to the disk what is free in the file at path, which no queue has open: it writes a new file beside it,
 // under the same name with ".compact", and puts that in its place. A crash leaves the one or the other, and both have
-// everything. If there is no room for both, or the file is damaged, the error says so and the file is as it was. Its mode
-// and owner stay the same.
+// everything. If the disk hasn't twice the room that the new file takes, or the file is damaged, the error says so and the
+// file is as it was. Its mode and owner stay the same.
 //
 // Open does the same by itself with files of 64 MiB or more that are for the most part free; if it can't, it goes on with the
-// file as it is. Of o only LockWait, MinFree and OpenFile are looked at. The errors are those of [Open], and on systems
+// file as it is. Of o only LockWait and OpenFile are looked at. The errors are those of [Open], and on systems
 // where a file that is open can't be replaced errors.ErrUnsupported: Windows, Solaris and AIX.
 func Compact(path string, o Options) error {
 	if err := compactPath(path, o.withDefaults()); err != nil {
@@ -87,9 +87,8 @@ func compacted(f *os.File, m *meta, name string, o Options) (c *os.File, err err
 		return nil, err
 	}
 	from := newCopier(w, nil)
-	l := limits{minFree: o.MinFree}
-	if free, size, _, ok := diskOf(f); ok && free-max(0, l.floor(usage{size: size})) < from.size() {
-		return nil, fmt.Errorf("the compacted file has %d octets, %d are free: %w", from.size(), free, syscall.ENOSPC)
+	if free, _, _, ok := diskOf(f); ok && free/2 < from.size() { // others use the disk meanwhile
+		return nil, fmt.Errorf("the compacted file has %d octets, the disk has %d: %w", from.size(), free, syscall.ENOSPC)
 	}
 	info, err := f.Stat()
 	if err != nil {

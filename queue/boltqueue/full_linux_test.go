@@ -1,6 +1,7 @@
 package boltqueue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -225,4 +226,31 @@ func TestOpenUnwritable(t *testing.T) {
 			t.Errorf("Open of %s on a read-only disk: %v", name, err)
 		}
 	}
+}
+
+// A file for whose copy there is no room is not compacted, and can be used as it is.
+func TestCompactDiskFull(t *testing.T) {
+	from, left := drainedFile(t, 100, 9000)
+	dir := mount(t, 16<<20)
+	path := filepath.Join(dir, "mail.db")
+	copyFile(t, from, path)
+	outside := stuff(t, dir)
+	if err := Compact(path, Options{}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Compact on a full disk: %v", err)
+	}
+	same := func() bool {
+		before, err := os.ReadFile(from)
+		after, err2 := os.ReadFile(path)
+		return err == nil && err2 == nil && bytes.Equal(before, after)
+	}
+	if names, err := filepath.Glob(path + "?*"); len(names) > 0 || err != nil || !same() {
+		t.Errorf("left behind: %q, error %v; the file is the same: %v", names, err, same())
+	}
+	if err := os.Remove(outside); err != nil {
+		t.Fatal(err)
+	}
+	if err := Compact(path, Options{}); err != nil || same() {
+		t.Errorf("Compact when there is room: %v", err)
+	}
+	checkCopied(t, path, left, 9000)
 }

@@ -15,9 +15,11 @@ var _ io.WriterTo = (*Queue)(nil)
 // WriteTo writes a copy of the queue as it is at one moment, while others go on using it. It is a file that [Open] opens, with
 // everything but leases, and no larger than it need be. It implements [io.WriterTo].
 //
-// However slowly w takes it, nobody waits for that: the copy is first made in a nameless file beside the queue's own, which
-// takes as long as reading and writing so much does, and needs that much room there; if there isn't, MinFree
-// considered, the error wraps syscall.ENOSPC. Meanwhile what others change or delete can't be used again, so the file may grow by that.
+// However slowly w takes it, nobody waits for that: the copy is first made in a nameless file beside the queue's own, at the
+// speed of the disk. That needs as much room as the copy has, beyond MinFree; if there isn't, the error wraps
+// syscall.ENOSPC. Only while that file is being written, what others delete or change can't be used again, so the queue's own
+// file may grow by as much, and if it grows beyond 16 GiB and a multiple of 1 GiB, or on 32 bits beyond a power of two, the
+// others wait for the copy to be done.
 //
 // A damaged file is an error that wraps [queue.ErrDamaged], so a copy that was written without error is whole. Mail that
 // was sent since the copy was made is sent again by a queue that is opened from it.

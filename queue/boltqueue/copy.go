@@ -17,7 +17,7 @@ type copier struct {
 	end    <-chan struct{}
 }
 
-// newCopier looks for the pages in use of the state that m describes. The copying ends early when end is closed.
+// newCopier makes a copier of the pages that w has found to be in use. The copying ends early when end is closed.
 func newCopier(w *walker, end <-chan struct{}) *copier {
 	c := &copier{walker: w, before: make([]uint64, len(w.used)), end: end}
 	w.used[0] |= 3 // the metas

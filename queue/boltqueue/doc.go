@@ -50,12 +50,12 @@
 // bounces that they enqueue. A message that is stored already is recognised also by a full queue. [Filling] is told when
 // four fifths of a limit are used up.
 //
-// The disk's end is a limit, too. On Linux the blocks that a transaction may write to are reserved before it begins. If the disk has none,
-// Enqueue returns an error that wraps [queue.ErrFull] and syscall.ENOSPC, nothing has happened, and all goes on when
-// there is room again. Enqueuing always leaves 2 MiB of reserved blocks to other changes, so commits go on when
-// the disk is full, and what they delete makes room. On other systems the free disk is looked at instead, which others can
-// use up in between, and on file systems that write nothing in place (btrfs, ZFS) a reservation promises little. When a
-// write fails for want of room nothing is lost either, but bbolt then looks for free pages in the whole file: seconds, if the queue is deep.
+// The disk's end is a limit, too. On Linux the blocks that a transaction may write to are reserved before it begins. If the disk
+// has none, Enqueue returns an error that wraps [queue.ErrFull] and syscall.ENOSPC, nothing has happened, and all goes on when
+// there is room again. Enqueuing always leaves 2 MiB of reserved blocks to other changes, so commits go on when the disk
+// is full, and what they delete makes room. On other systems the free disk is looked at instead, which others can use up in
+// between, and on file systems that write nothing in place (btrfs, ZFS) a reservation promises little. When a write fails for
+// want of room nothing is lost either, but bbolt then looks for free pages in the whole file: seconds, if the queue is deep.
 //
 // A body is deleted with the commit that finishes the last job of its message, the records when Retention is over, in pieces that
 // nobody notices. What is deleted is room for what comes. The file itself gets smaller only while nobody uses it: [Open]

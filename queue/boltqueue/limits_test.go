@@ -36,7 +36,8 @@ func TestMaxMessages(t *testing.T) {
 	if added, err := q.Enqueue(ctx, other); added || !errors.Is(err, queue.ErrConflict) {
 		t.Errorf("Enqueue of another message under a stored ID to a full queue: added %v, error %v", added, err)
 	}
-	if n, err := q.EnqueueAll(ctx, slices.Values([]*queue.Entry{message("m2", nil, "example.com"), message("more", nil, "example.com")})); n != 1 || !errors.Is(err, queue.ErrFull) {
+	both := slices.Values([]*queue.Entry{message("m2", nil, "example.com"), message("more", nil, "example.com")})
+	if n, err := q.EnqueueAll(ctx, both); n != 1 || !errors.Is(err, queue.ErrFull) {
 		t.Errorf("EnqueueAll to a full queue: %d durable, error %v", n, err)
 	}
 	if err := q.Close(); err != nil {
@@ -125,7 +126,8 @@ func TestMinFree(t *testing.T) {
 		t.Skip("nothing is known about free disk on this system")
 	}
 	q := mustOpen(t, newPath(t), Options{MinFree: free * 2})
-	if added, err := q.Enqueue(context.Background(), message("a", nil, "example.com")); added || !errors.Is(err, queue.ErrFull) || !strings.Contains(err.Error(), "MinFree") {
+	added, err := q.Enqueue(context.Background(), message("a", nil, "example.com"))
+	if added || !errors.Is(err, queue.ErrFull) || !strings.Contains(err.Error(), "MinFree") {
 		t.Errorf("Enqueue with too little free disk: added %v, error %v", added, err)
 	}
 	for _, none := range []int64{-1, 1} {

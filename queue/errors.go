@@ -14,7 +14,8 @@ var (
 	ErrLeaseLost = errors.New("queue: lease lost")
 	// ErrNotFound means that there is no such message, or that its body is gone because it is finished.
 	ErrNotFound = errors.New("queue: no such message")
-	// ErrFull means that the queue's own limits don't allow another message now. Nothing was stored; trying later helps.
+	// ErrFull means that the queue's own limits, or its disk, don't allow another message now. Nothing was stored; trying
+	// later helps.
 	ErrFull = errors.New("queue: full")
 	// ErrInDoubt means that the storage failed in such a way that it can't be known whether the change took place.
 	// Repeating the call with the same ID or token settles it. It is returned only then, never for a change that is

@@ -57,7 +57,8 @@ type Queue interface {
 	// finished or not, nothing changes: added is false, and err is nil if the stored message has the same Digest,
 	// [ErrConflict] if it has another. An entry that [Entry.Check] refuses is refused with that error; an error of
 	// e.Body or e.Head is returned as it is, wrapped. However long these take, no other method waits for them. When the
-	// queue's own limits are reached the error is [ErrFull].
+	// queue's own limits are reached the error is [ErrFull], but a message that is stored already is still recognised, and a
+	// backend need not read the body of another.
 	// e and what it points to are the caller's again when Enqueue returns.
 	Enqueue(ctx context.Context, e *Entry) (added bool, err error)
 

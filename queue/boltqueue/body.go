@@ -123,6 +123,9 @@ type prepared struct {
 	size    int             // octets of it all, roughly
 	draft   draft
 	adopted bool // the draft has become the body of a message, if the transaction succeeds
+
+	limited bool  // the queue's limits apply
+	full    error // why the message, unless it is stored already, can't be; nothing of its body is kept then
 }
 
 // draft is what was written ahead of a body.
@@ -133,12 +136,20 @@ type draft struct {
 }
 
 // prepare checks e and reads its body. What is more than a segment is written ahead, a segment to a transaction, as a draft
-// that nothing refers to until the message is stored, and that Open deletes if it never is.
-func (q *Queue) prepare(ctx context.Context, e *queue.Entry) (*prepared, error) {
+// that nothing refers to until the message is stored, and that Open deletes if it never is. If p is limited and the queue
+// full, its body isn't even read, unless the message is stored already.
+func (q *Queue) prepare(ctx context.Context, e *queue.Entry, limited bool) (*prepared, error) {
 	if err := e.Check(); err != nil {
 		return nil, q.wrap(err)
 	}
-	p := &prepared{draft: draft{body: q.lastBody.Add(1)}}
+	p := &prepared{draft: draft{body: q.lastBody.Add(1)}, limited: limited}
+	if limited {
+		if full := q.limits.admit(q.limits.now(), 1); full != nil {
+			if err := q.unlessStored(p, e.Message.ID, full); err != nil {
+				return nil, err
+			}
+		}
+	}
 	size, err := q.readBody(ctx, p, e)
 	if err != nil {
 		q.discard([]*prepared{p}, err)
@@ -178,11 +189,9 @@ func (q *Queue) readBody(ctx context.Context, p *prepared, e *queue.Entry) (size
 		if end && (p.draft.segments == 0 || s.size == 0) {
 			break
 		}
-		p.draft.ahead.seal(segmentKey(p.draft.body, bodyPart, p.draft.segments), s.chunks...)
-		if err := q.submit(ctx, &writeAhead{&p.draft}, s.size); err != nil {
+		if err := q.writeAhead(ctx, p, e.Message.ID, &s); err != nil {
 			return 0, err
 		}
-		p.draft.segments++
 		s.reset(&q.memory)
 	}
 	var head []byte
@@ -220,10 +229,39 @@ func (p *prepared) sealBody(head []byte, s *segment) {
 	}
 }
 
-// writeAhead adds the segment in memory to a draft.
-type writeAhead struct{ *draft }
+// writeAhead has s added to the draft of p.
+func (q *Queue) writeAhead(ctx context.Context, p *prepared, id queue.ID, s *segment) error {
+	if p.full != nil {
+		return nil
+	}
+	p.draft.ahead.seal(segmentKey(p.draft.body, bodyPart, p.draft.segments), s.chunks...)
+	c := &writeAhead{draft: &p.draft, size: s.size, limit: p.limited}
+	if err := q.submit(ctx, c, s.size); err != nil {
+		return err
+	}
+	if c.refused != nil {
+		return q.unlessStored(p, id, c.refused)
+	}
+	p.draft.segments++
+	return nil
+}
+
+// writeAhead adds a segment to a draft.
+type writeAhead struct {
+	*draft
+	size    int
+	limit   bool // the queue's limits apply
+	refused error
+}
+
+func (c *writeAhead) limited() bool { return c.limit }
 
 func (c *writeAhead) apply(t *tx) error {
+	if c.limit {
+		if c.refused = t.admit(c.size); c.refused != nil {
+			return nil
+		}
+	}
 	if c.segments == 0 {
 		if err := put(t.drafts, numberKey(c.body), nil); err != nil {
 			return err

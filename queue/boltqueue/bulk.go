@@ -18,7 +18,7 @@ func (q *Queue) EnqueueAll(ctx context.Context, es iter.Seq[*queue.Entry]) (dura
 	}
 	b := bulk{q: q, ctx: ctx, next: new(enqueue)}
 	for e := range es {
-		p, err := q.prepare(ctx, e)
+		p, err := q.prepare(ctx, e, true)
 		if err != nil { // those before it are fine, and come first
 			err = cmp.Or(b.flush(), err)
 			return b.durable, err

@@ -152,6 +152,7 @@ func (m *meta) encode() []byte {
 	raw := bytes.Clone(m.raw)
 	native.PutUint64(raw, uint64(m.offset/m.pageSize))
 	b := raw[pageHeader:]
+	native.PutUint64(b[16:], m.root)
 	native.PutUint64(b[32:], m.freelist)
 	native.PutUint64(b[40:], m.highWater)
 	native.PutUint64(b[48:], m.txid)

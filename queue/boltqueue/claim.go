@@ -16,6 +16,7 @@ func (q *Queue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed,
 	if r.Lease <= 0 {
 		return queue.Claimed{}, q.wrap(fmt.Errorf("%w: Lease is %v, not positive", queue.ErrInvalid, r.Lease))
 	}
+	defer q.purgeIdly(r.Now)
 	c := claim{claims: q.claims, ClaimRequest: r, until: r.Now.Add(r.Lease)}
 	notes, err := q.lease(&c)
 	if err == nil {

@@ -19,7 +19,7 @@ func (q *Queue) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) 
 	c := &commit{claims: q.claims, job: j}
 	size := 1024
 	for _, e := range more {
-		p, err := q.prepare(ctx, e)
+		p, err := q.prepare(ctx, e, false)
 		if err != nil {
 			q.discard(c.more, err)
 			return err
@@ -121,6 +121,7 @@ func (c *commit) put(t *tx, old *jobRecord) error {
 	}
 	m.count(&j.Job)
 	if m.Unfinished--; m.Unfinished == 0 {
+		t.inUse.messages--
 		if err := t.finish(m); err != nil {
 			return err
 		}

@@ -41,6 +41,7 @@
 //	file      "version"                             of the file; the first version had no such record
 //	          "opened"                              how often, which makes tokens unique
 //	          "closed"                              what "opened" was when the file was last closed in order
+//	          "unfinished"                          how many messages are not finished
 //	messages  ID                                    the message, its number of unfinished jobs, the name of its body
 //	jobs      ID ∅ number                           the job, the token of its latest commit
 //	lanes     domain ∅ tenant ∅ priority time job   index: unfinished jobs that aren't held, by lane and Due
@@ -56,6 +57,28 @@
 // A larger one is written ahead, a segment to a transaction, as part 1, while the caller's reader is read; part 0, written
 // with the message, is what Head returned. No caller's code runs while a transaction is open, and no transaction is open
 // while a caller runs.
+//
+// # Bounds and space
+//
+// A queue can be told how much it may take in; see [Options]. Beyond a limit Enqueue returns [queue.ErrFull], which helps to
+// hold up senders while it lasts, and everything else goes on, so that the queue can be drained: claims, commits and the
+// bounces that they enqueue. A message that is stored already is recognised also by a full queue. [Filling] is told when
+// four fifths of a limit are used up.
+//
+// The disk's end is a limit, too. On Linux the blocks that a transaction may write to are reserved before it begins. If the disk
+// has none, Enqueue returns an error that wraps [queue.ErrFull] and syscall.ENOSPC, nothing has happened, and all goes on when
+// there is room again. Enqueuing always leaves 2 MiB of reserved blocks to other changes, so commits go on when the disk
+// is full, and what they delete makes room. On other systems the free disk is looked at instead, which others can use up in
+// between, and on file systems that write nothing in place (btrfs, ZFS) a reservation promises little. When a write fails for
+// want of room nothing is lost either, but bbolt then looks for free pages in the whole file: seconds, if the queue is deep.
+//
+// A body is deleted with the commit that finishes the last job of its message, the records when Retention is over, in pieces that
+// nobody notices. What is deleted is room for what comes. The file itself gets smaller only while nobody uses it: [Open]
+// replaces a file of 64 MiB or more that is for the most part free by a copy without the free pages, which takes as long as
+// reading and writing what is left, and [Compact] does so with any file. The copy's name is the file's with ".compact"; if
+// there is a file of that name, it is removed.
+//
+// [Queue.WriteTo] makes a backup while the queue is in use.
 //
 // # What a crash leaves
 //

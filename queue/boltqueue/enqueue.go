@@ -15,7 +15,7 @@ func (q *Queue) Enqueue(ctx context.Context, e *queue.Entry) (added bool, err er
 	if err := q.ready(ctx); err != nil {
 		return false, err
 	}
-	p, err := q.prepare(ctx, e)
+	p, err := q.prepare(ctx, e, true)
 	if err != nil {
 		return false, err
 	}
@@ -49,9 +49,16 @@ func (q *Queue) store(ctx context.Context, c *enqueue) (int, error) {
 	return c.stored, cmp.Or(err, q.wrap(c.refused))
 }
 
+func (c *enqueue) limited() bool { return true }
+
 func (c *enqueue) apply(t *tx) error {
 	for _, p := range c.entries {
 		known, err := p.known(t)
+		if err == nil && !known {
+			if err = p.full; err == nil {
+				err = t.admit(p.size)
+			}
+		}
 		if err != nil {
 			c.refused = err
 			return nil
@@ -87,6 +94,7 @@ func (p *prepared) put(t *tx) error {
 		}
 	}
 	if p.message.Unfinished > 0 {
+		t.inUse.messages++
 		if err := p.putBody(t); err != nil {
 			return err
 		}

@@ -39,6 +39,12 @@ func appendTime(b []byte, t time.Time) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
 }
 
+// parseTime returns the time that b begins with.
+func parseTime(b []byte) time.Time {
+	sec := int64(binary.BigEndian.Uint64(b) ^ 1<<63)
+	return time.Unix(sec, int64(binary.BigEndian.Uint32(b[8:]))).UTC()
+}
+
 // entryKey is the key of an entry that orders jobs by time behind a prefix: a lane, or nothing.
 func entryKey(prefix []byte, at time.Time, k queue.Key) []byte {
 	b := append(make([]byte, 0, len(prefix)+timeSize+len(k.ID)+5), prefix...)
@@ -50,10 +56,8 @@ func parseEntryKey(b []byte) (at time.Time, k queue.Key, err error) {
 	if len(b) < timeSize {
 		return at, k, fmt.Errorf("%w: %q is not an entry by time", queue.ErrDamaged, b)
 	}
-	sec := int64(binary.BigEndian.Uint64(b) ^ 1<<63)
-	at = time.Unix(sec, int64(binary.BigEndian.Uint32(b[8:]))).UTC()
 	k, err = parseJobKey(b[timeSize:])
-	return at, k, err
+	return parseTime(b), k, err
 }
 
 // lanePrefix is what all entries of a lane begin with, and no entry of another lane does.

@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 		err = hold(path)
 	case "sender":
 		err = send(path, os.Getenv(firstMessage))
+	case "waiter":
+		err = await(path)
 	case "doubter":
 		err = doubt(path)
 	case "deliverer":

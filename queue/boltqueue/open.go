@@ -2,45 +2,30 @@ package boltqueue
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/postroad/postroad/queue"
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// Options are what [Open] may be told. The zero value is a good choice.
-type Options struct {
-	// LockWait is how long Open waits for another process to close the file. A program that is replaced while it runs
-	// needs as long as its predecessor takes to drain. Defaults to 2 seconds; a negative value doesn't wait.
-	LockWait time.Duration
-	// Retention is how long a finished message is kept to recognise its ID and to be listed, without its body. Since a
-	// queue reads no clock, it is measured from the time the message finished to the latest time named by what is
-	// enqueued or finished; messages go a few at a time, with the changes that come later. Defaults to 7 days.
-	Retention time.Duration
-	// Observe, if not nil, is told what goes on in the queue that no caller hears. It is called by one goroutine at a time, which
-	// waits for it; it must not use the queue.
-	Observe func(Event)
-	// OpenFile opens the file, and is called once. Defaults to os.OpenFile.
-	OpenFile func(name string, flag int, perm os.FileMode) (*os.File, error)
-}
-
 // Queue is a queue in a file. It implements [queue.Queue], [queue.Bulk] and [queue.Notes].
 type Queue struct {
 	path      string
-	retention time.Duration
 	db        *bolt.DB
+	file      *os.File
 	claims    *claims
+	limits    *limits
+	observer  *observer
+	retention *retention
+	room      *room
 	lastBody  atomic.Uint64 // names the latest body
 	memory    sync.Pool     // of *[chunkSize]byte, for bodies that are being read
 	wake      chan struct{} // holds one token while somebody waits
@@ -66,18 +51,22 @@ var (
 // for LockWait, [queue.ErrDamaged] if the file is cut off, overwritten or no queue at all, [queue.ErrVersion] if a newer
 // version of this package wrote it.
 func Open(path string, o Options) (*Queue, error) {
-	o.LockWait = cmp.Or(o.LockWait, 2*time.Second)
-	o.Retention = cmp.Or(o.Retention, 7*24*time.Hour)
-	if o.OpenFile == nil {
-		o.OpenFile = os.OpenFile
-	}
+	o = o.withDefaults()
+	observer := &observer{observe: o.Observe}
 	q := &Queue{
 		path:      path,
-		retention: o.Retention,
-		claims:    newClaims(),
-		wake:      make(chan struct{}, 1),
-		closing:   make(chan struct{}),
-		stopped:   make(chan struct{}),
+		retention: &retention{keep: o.Retention},
+		limits: &limits{
+			maxBytes:    o.MaxBytes,
+			maxMessages: int64(o.MaxMessages),
+			minFree:     o.MinFree,
+			observer:    observer,
+		},
+		observer: observer,
+		claims:   newClaims(),
+		wake:     make(chan struct{}, 1),
+		closing:  make(chan struct{}),
+		stopped:  make(chan struct{}),
 	}
 	q.memory.New = func() any { return new([chunkSize]byte) }
 	if err := q.open(o); err != nil {
@@ -100,28 +89,28 @@ func pathError(path string, err error) error {
 
 // open opens the file, checks it, and reads from it what is kept in memory.
 func (q *Queue) open(o Options) (err error) {
-	var file *os.File
 	var newest *meta
 	defer func() {
 		if err != nil && q.db != nil {
 			err = errors.Join(err, q.db.Close())
-		} else if err != nil && file != nil {
-			_ = file.Close() // bbolt, having failed, has mostly done so
+		} else if err != nil && q.file != nil {
+			_ = q.file.Close() // bbolt, having failed, has mostly done so
 		}
 	}()
 	defer rescue(&err)
 	// The freelist is stored when the file is closed, not with every commit: it has 8 octets for each free page, which is
 	// megabytes once a large queue was drained. A file that was not closed has none, and is scanned for free pages. As a hash
-	// map it doesn't slow down when much is free. Readers are short, so there is no need to map more of the file than there is.
+	// map it doesn't slow down when much is free. More is mapped than there is, so that the writer need not wait for readers to
+	// end whenever the file has grown: a backup is one that takes time.
 	q.db, err = bolt.Open(q.path, 0o600, &bolt.Options{
 		FreelistType:   bolt.FreelistMapType,
 		NoFreelistSync: true,
 		Timeout:        max(o.LockWait, 1), // zero would wait for ever
-		NoStatistics:   true,
 		OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
-			file, newest, err = openChecked(name, flag, perm, o)
-			return file, err
+			q.file, newest, err = openChecked(name, flag, perm, o)
+			return q.file, err
 		},
+		InitialMmapSize: mapReserve,
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return queue.ErrLocked
@@ -132,11 +121,13 @@ func (q *Queue) open(o Options) (err error) {
 	if newest == nil {
 		err = syncFolder(q.path)
 	} else {
-		err = newest.renew(file)
+		err = newest.renew(q.file)
 	}
 	if err != nil {
 		return err
 	}
+	q.room = newRoom(q.db, q.file)
+	q.limits.file = q.file
 	var poisoned []queue.Key
 	err = q.update(func(b *bolt.Tx) (err error) {
 		poisoned, err = q.begin(b)
@@ -145,42 +136,14 @@ func (q *Queue) open(o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if o.Observe != nil {
-		for _, k := range poisoned {
-			o.Observe(Poisoned{k})
-		}
+	for _, k := range poisoned {
+		q.observer.tell(Poisoned{k})
 	}
-	return q.db.View(func(b *bolt.Tx) error { return errors.Join(q.readLanes(b), q.readLastBody(b)) })
-}
-
-// openChecked opens and locks the file and makes sure that bbolt can be let near it. It returns the meta page that bbolt
-// will go by, nil if the file is new.
-func openChecked(name string, flag int, perm os.FileMode, o Options) (*os.File, *meta, error) {
-	f, err := o.OpenFile(name, flag, perm)
-	if err != nil {
-		return nil, nil, err
-	}
-	err = lock(f, o.LockWait)
-	var m *meta
-	if err == nil {
-		m, err = check(f)
-	}
-	if err == nil && m != nil && !m.closed() {
-		m, err = restoreFreelist(f, m)
-	}
-	if err != nil {
-		return nil, nil, errors.Join(err, f.Close())
-	}
-	return f, m, nil
-}
-
-// syncFolder makes a new file's name as durable as what is in it.
-func syncFolder(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	q.room.measure()
+	q.limits.committed(q.room.inUse(), q.limits.inUse.messages)
+	return q.db.View(func(b *bolt.Tx) error {
+		return errors.Join(q.readLanes(b), q.readLastBody(b), q.readFinished(b))
+	})
 }
 
 // epochBits is how many of a token's bits count claims; those above them count how often the file was opened, so that no
@@ -198,6 +161,11 @@ func (q *Queue) begin(b *bolt.Tx) (poisoned []queue.Key, err error) {
 		return nil, err
 	}
 	file := b.Bucket([]byte(fileBucket))
+	unfinished, err := number(file, unfinishedKey, 63)
+	if err != nil {
+		return nil, err
+	}
+	q.limits.inUse.messages = int64(unfinished)
 	opened, err := number(file, openedKey, 64-epochBits)
 	if err != nil {
 		return nil, err
@@ -298,8 +266,12 @@ func (q *Queue) Close() error {
 }
 
 // end notes that the file is closed in order. With it the list of free pages is stored, so that the next Open need not look for
-// them; the first commit after Open leaves it out again.
+// them; the first commit after Open leaves it out again. If the disk has no room for that, the next Open takes the end for a
+// crash, which does no harm.
 func (q *Queue) end() error {
+	if q.room.reserve(q.room.free/q.room.pageSize*8+64<<10) != nil {
+		return nil
+	}
 	q.db.NoFreelistSync = false // the writer, which reads it, has stopped
 	return q.update(func(b *bolt.Tx) error {
 		file := b.Bucket([]byte(fileBucket))

@@ -24,7 +24,10 @@ func TestQueue(t *testing.T) {
 	reopen := func(t *testing.T, q queue.Queue) queue.Queue {
 		path := newPath(t)
 		copyFile(t, q.(*Queue).path, path)
-		return mustOpen(t, path, Options{})
+		return mustOpen(t, path, Options{MaxMessages: int(q.(*Queue).limits.maxMessages)})
+	}
+	full := func(t *testing.T, messages int) queue.Queue {
+		return mustOpen(t, newPath(t), Options{MaxMessages: messages})
 	}
 	cut := func(t *testing.T, q queue.Queue, id queue.ID) queue.Queue {
 		path := q.(*Queue).path
@@ -34,7 +37,7 @@ func TestQueue(t *testing.T) {
 		cutBody(t, path, id)
 		return mustOpen(t, path, Options{})
 	}
-	queuetest.Run(t, open, queuetest.Reopen(reopen), queuetest.Cut(cut))
+	queuetest.Run(t, open, queuetest.Full(full), queuetest.Reopen(reopen), queuetest.Cut(cut))
 }
 
 // cutBody removes the last chunk of a body.
@@ -268,18 +271,24 @@ func checkIndexes(t testing.TB, q *Queue) {
 	err := q.view(func(x *tx) error {
 		want := map[string]string{}
 		bodies := map[uint64]bool{0: true}
+		unfinished := int64(0)
 		err := x.messages.ForEach(func(k, _ []byte) error {
 			m, err := x.message(queue.ID(k))
 			if err == nil {
 				bodies[m.Body] = true
 				if m.Unfinished == 0 {
 					want["finished"+string(finishedKey(m.Ended, m.ID))] = ""
+				} else {
+					unfinished++
 				}
 			}
 			return err
 		})
 		if err != nil {
 			return err
+		}
+		if n, err := number(x.file, unfinishedKey, 63); err != nil || int64(n) != unfinished || q.limits.inUse.messages != unfinished {
+			return fmt.Errorf("%d messages are unfinished, the file says %d (%v), the queue %d", unfinished, n, err, q.limits.inUse.messages)
 		}
 		err = x.jobs.ForEach(func(k, _ []byte) error {
 			key, err := parseJobKey(k)
@@ -330,41 +339,6 @@ func checkIndexes(t testing.TB, q *Queue) {
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestRetention(t *testing.T) {
-	q := mustOpen(t, newPath(t), Options{Retention: time.Hour})
-	var domains []string
-	for i := range 3 * purgeLimit {
-		domains = append(domains, fmt.Sprintf("d%d.example", i))
-	}
-	mustEnqueue(t, q, message("large", nil, domains...))
-	mustEnqueue(t, q, message("small", nil, "example.com"))
-	for _, j := range claimAll(t, q, start) {
-		finish(t, q, j, start)
-	}
-	late := message("late", nil, "example.com")
-	late.Message.Enqueued = start.Add(time.Hour)
-	mustEnqueue(t, q, late)
-	if n := len(list(t, q, queue.Filter{})); n != 3*purgeLimit+2 {
-		t.Fatalf("%d jobs are left when retention is just over", n)
-	}
-	for i := range 5 {
-		e := message(queue.ID(fmt.Sprintf("later-%d", i)), nil, "example.com")
-		e.Message.Enqueued = start.Add(time.Hour + 1)
-		before := len(list(t, q, queue.Filter{}))
-		mustEnqueue(t, q, e)
-		if after := len(list(t, q, queue.Filter{})); after < before+1-purgeLimit {
-			t.Fatalf("one transaction purged %d jobs", before+1-after)
-		}
-		checkIndexes(t, q)
-	}
-	if got := list(t, q, queue.Filter{}); len(got) != 6 {
-		t.Fatalf("what is left: %q", got)
-	}
-	if added, err := q.Enqueue(context.Background(), message("small", nil, "example.com")); !added || err != nil {
-		t.Fatalf("after retention the ID is free again: added %v, error %v", added, err)
 	}
 }
 

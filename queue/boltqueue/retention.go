@@ -2,9 +2,12 @@ package boltqueue
 
 import (
 	"bytes"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/postroad/postroad/queue"
+	bolt "go.etcd.io/bbolt"
 )
 
 // finish takes leave of a message whose last job is finished: its body goes, and it is filed by the time it ended.
@@ -20,35 +23,121 @@ func (t *tx) finish(m *messageRecord) error {
 
 func finishedKey(at time.Time, id queue.ID) []byte { return append(appendTime(nil, at), id...) }
 
-// purgeLimit is how many jobs one transaction deletes at most. It is more than one, so that purging keeps up with what
-// comes in, and few, so that nobody notices.
-const purgeLimit = 16
-
-// purge deletes what ended more than retention before the latest time that this transaction has seen.
-func (t *tx) purge(retention time.Duration) error {
-	if t.latest.IsZero() {
-		return nil
+func parseFinishedKey(k []byte) (at time.Time, id queue.ID, err error) {
+	if len(k) > timeSize {
+		at, id = parseTime(k), queue.ID(k[timeSize:])
 	}
-	before := appendTime(nil, t.latest.Add(-retention))
-	for budget := purgeLimit; budget > 0; {
+	if !id.Valid() {
+		return at, id, damaged("has %q among what is finished", k)
+	}
+	return at, id, nil
+}
+
+// retention knows from when on finished messages are to be purged.
+type retention struct {
+	keep time.Duration
+
+	mu     sync.Mutex // guards all below
+	latest time.Time  // that anybody has named
+	oldest time.Time  // when the first of the finished messages ended; zero if there is none
+	idle   time.Time  // when Claim last found something to purge
+}
+
+// saw notes a time and returns the one before which nothing is kept any more, zero if that isn't known.
+func (r *retention) saw(at time.Time) (before time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.latest = later(r.latest, at)
+	if r.latest.IsZero() {
+		return time.Time{}
+	}
+	return r.latest.Add(-r.keep)
+}
+
+// readFinished finds when the first of the finished messages ended.
+func (q *Queue) readFinished(b *bolt.Tx) error {
+	t, err := newTx(b)
+	if err != nil {
+		return err
+	}
+	oldest, err := t.purge(time.Time{}, 0)
+	q.retention.committed(oldest)
+	return err
+}
+
+func (r *retention) committed(oldest time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.oldest = oldest
+}
+
+// overdue reports whether something is to be purged at now, but only once in a second of that time.
+func (r *retention) overdue(now time.Time) bool {
+	before := r.saw(now)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.oldest.IsZero() || !r.oldest.Before(before) || now.Before(r.idle.Add(time.Second)) {
+		return false
+	}
+	r.idle = now
+	return true
+}
+
+// purgeLimit is how many jobs a transaction of n changes deletes at most. It is more than n, so that purging keeps up with
+// what comes in, and gets on with what is left of earlier, and few enough that nobody notices.
+func purgeLimit(n int) int { return min(16+2*n, 1024) }
+
+// purgeIdle is how many jobs a transaction deletes at most that is for nothing else.
+const purgeIdle = 256
+
+// purgeIdly has the writer purge what now shows to be over, if changes alone don't keep up. Nobody waits for it.
+func (q *Queue) purgeIdly(now time.Time) {
+	if q.retention.overdue(now) {
+		_ = q.enter(&member{change: purging{}, size: purgeIdle * 4 << 10, done: make(chan struct{})})
+	}
+}
+
+// purging is the change that only purges.
+type purging struct{}
+
+func (purging) limited() bool { return true }
+
+func (purging) apply(t *tx) error {
+	t.purges = purgeIdle
+	return nil
+}
+
+// purge deletes what ended before that time, no more than so many jobs. It returns when the first message ended that is left. If
+// that one is damaged it stays, and all after it: this is no reason to refuse other changes.
+func (t *tx) purge(before time.Time, budget int) (oldest time.Time, err error) {
+	oldest, err = t.purgeFirst(before, budget)
+	if errors.Is(err, queue.ErrDamaged) {
+		return time.Time{}, nil
+	}
+	return oldest, err
+}
+
+func (t *tx) purgeFirst(before time.Time, budget int) (oldest time.Time, err error) {
+	for {
 		k, _ := t.finished.Cursor().First()
-		if len(k) <= timeSize || bytes.Compare(k[:timeSize], before) >= 0 {
-			return nil
+		if k == nil {
+			return time.Time{}, nil
+		}
+		at, id, err := parseFinishedKey(k)
+		if err != nil || budget == 0 || !at.Before(before) {
+			return at, err
 		}
 		k = bytes.Clone(k)
-		left, err := t.purgeJobs(queue.ID(k[timeSize:]), budget)
-		if err != nil || left == 0 {
-			return err
+		if budget, err = t.purgeJobs(id, budget); err != nil || budget == 0 {
+			return at, err
 		}
-		budget = left
-		if err := t.messages.Delete(k[timeSize:]); err != nil {
-			return err
+		if err := t.messages.Delete([]byte(id)); err != nil {
+			return at, err
 		}
 		if err := t.finished.Delete(k); err != nil {
-			return err
+			return at, err
 		}
 	}
-	return nil
 }
 
 // purgeJobs deletes jobs of a finished message and returns what is left of the budget: nothing if jobs may be left.

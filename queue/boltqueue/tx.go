@@ -27,12 +27,15 @@ const (
 
 // tx is a transaction on the file with its buckets at hand.
 type tx struct {
-	messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes, claimed *bolt.Bucket
+	file, messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes, claimed *bolt.Bucket
 
 	// What a writing transaction collects for the moment after its commit.
 	moves  []laneMove  // what has changed in the index of lanes
 	spent  []queue.Key // jobs whose lease ends
 	latest time.Time   // the latest time that a change has named
+	purges int         // jobs to be purged beyond what the number of changes allows
+	limits *limits
+	inUse  usage // with what the transaction adds
 }
 
 // laneMove is a job that has a new entry in its lane, nil if it has none.
@@ -47,6 +50,7 @@ func newTx(b *bolt.Tx) (*tx, error) {
 		name   string
 		bucket **bolt.Bucket
 	}{
+		{fileBucket, &t.file},
 		{messagesBucket, &t.messages},
 		{jobsBucket, &t.jobs},
 		{lanesBucket, &t.lanes},

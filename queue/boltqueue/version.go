@@ -15,15 +15,17 @@ import (
 // that opens the file, so it is of the one version or of the other. A step stays as it is once files were made by it.
 func upgrades() []func(*bolt.Tx) error {
 	return []func(*bolt.Tx) error{
-		addClaimed, // to version 2
+		addClaimed,      // to version 2
+		countUnfinished, // to version 3
 	}
 }
 
 // The records of the file's own bucket. All are numbers.
 const (
-	versionKey = "version" // of the file; version 1 had no such record
-	openedKey  = "opened"  // how often the file was opened
-	closedKey  = "closed"  // which of these lives was the latest that ended with Close
+	versionKey    = "version"    // of the file; version 1 had no such record
+	openedKey     = "opened"     // how often the file was opened
+	closedKey     = "closed"     // which of these lives was the latest that ended with Close
+	unfinishedKey = "unfinished" // how many messages are not finished
 )
 
 // upgrade brings the file up to date. A new one is made as one of version 1, and takes all steps.
@@ -86,6 +88,23 @@ func addClaimed(b *bolt.Tx) error {
 		return err
 	}
 	return putNumber(file, closedKey, opened)
+}
+
+// countUnfinished stores how many messages are not finished. Earlier versions kept no count.
+func countUnfinished(b *bolt.Tx) error {
+	n := uint64(0)
+	err := b.Bucket([]byte(messagesBucket)).ForEach(func(k, v []byte) error {
+		if fields, err := unseal(k, v); err == nil {
+			if m, err := decodeMessage(fields); err == nil && m.Unfinished > 0 { // what is damaged is noticed when it is used
+				n++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return putNumber(b.Bucket([]byte(fileBucket)), unfinishedKey, n)
 }
 
 // number reads a record that is a number of so many bits.

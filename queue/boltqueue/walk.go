@@ -1,6 +1,10 @@
 package boltqueue
 
-import "os"
+import (
+	"errors"
+	"os"
+	"syscall"
+)
 
 // A file that was not closed has no list of its free pages, and the only way to find them is to look at all that are in use.
 // bbolt would do so in a goroutine of its own, where a damaged page ends the program. Here every reference is checked
@@ -16,7 +20,19 @@ type walker struct {
 // restoreFreelist makes of a file that was not closed one that was: it finds the pages in use and commits the list of all
 // others. It returns the meta page that counts from now on.
 func restoreFreelist(f *os.File, m *meta) (*meta, error) {
-	w := walker{&checker{f: f, meta: m}, make([]uint64, m.highWater/64+1)}
+	w, err := walk(f, m)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.renew(f); err != nil { // what is written next takes the place of the state before
+		return nil, err
+	}
+	return w.storeFreelist()
+}
+
+// walk finds the pages in use of the state that m describes.
+func walk(f *os.File, m *meta) (*walker, error) {
+	w := &walker{&checker{f: f, meta: m}, make([]uint64, m.highWater/64+1)}
 	for ahead := []uint64{m.root}; len(ahead) > 0; {
 		last := len(ahead) - 1
 		p, ids, err := w.refers(ahead[last])
@@ -28,10 +44,7 @@ func restoreFreelist(f *os.File, m *meta) (*meta, error) {
 		}
 		ahead = append(ahead[:last], ids...)
 	}
-	if err := m.renew(f); err != nil { // what is written next takes the place of the state before
-		return nil, err
-	}
-	return w.storeFreelist()
+	return w, nil
 }
 
 // use marks a page and what overflows from it.
@@ -69,7 +82,9 @@ func (w *walker) storeFreelist() (*meta, error) {
 	pages := (uint64(len(list)) + uint64(w.pageSize) - 1) / uint64(w.pageSize)
 	native.PutUint32(list[12:], uint32(pages-1))
 	list = append(list, make([]byte, int(pages)*int(w.pageSize)-len(list))...)
-	if err := writeSynced(w.f, list, int64(w.highWater)*w.pageSize); err != nil {
+	if err := writeSynced(w.f, list, int64(w.highWater)*w.pageSize); errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return w.meta, nil // bbolt will look at all pages again, and survive that
+	} else if err != nil {
 		return nil, err
 	}
 	next := *w.meta

@@ -3,6 +3,7 @@ package boltqueue
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/postroad/postroad/queue"
 	bolt "go.etcd.io/bbolt"
@@ -33,19 +34,26 @@ func (q *Queue) submit(ctx context.Context, c change, size int) error {
 		return q.wrap(err)
 	}
 	m := &member{change: c, size: size, done: make(chan struct{})}
+	if err := q.enter(m); err != nil {
+		return err
+	}
+	<-m.done
+	return m.err
+}
+
+// enter puts m at the end of the line to the writer.
+func (q *Queue) enter(m *member) error {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if err := q.unusable(); err != nil {
-		q.mu.Unlock()
 		return err
 	}
 	q.waiting = append(q.waiting, m)
-	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
 	default: // it is awake, and will look again
 	}
-	<-m.done
-	return m.err
+	return nil
 }
 
 // write is the only goroutine that changes the file. Whatever waits when a transaction ends shares the next one and its
@@ -59,9 +67,13 @@ func (q *Queue) write() {
 			open = false
 		}
 		for group := q.nextGroup(); len(group) > 0; group = q.nextGroup() {
-			err := q.wrap(q.commitGroup(group))
+			if fit := q.makeRoom(group); len(fit) > 0 {
+				err := q.wrap(q.commitGroup(fit))
+				for _, m := range fit {
+					m.err = err
+				}
+			}
 			for _, m := range group {
-				m.err = err
 				close(m.done)
 			}
 		}
@@ -91,20 +103,35 @@ func (q *Queue) commitGroup(group []*member) error {
 		return failed
 	}
 	var t *tx
+	var oldest time.Time
+	inUse := q.limits.now()
 	err := q.update(func(b *bolt.Tx) (err error) {
 		if t, err = newTx(b); err != nil {
 			return err
 		}
+		t.limits, t.inUse = q.limits, inUse
 		for _, m := range group {
 			if err := m.apply(t); err != nil {
 				return err
 			}
 		}
-		return t.purge(q.retention)
+		if t.inUse.messages != inUse.messages {
+			if err := putNumber(t.file, unfinishedKey, uint64(t.inUse.messages)); err != nil {
+				return err
+			}
+		}
+		oldest, err = t.purge(q.retention.saw(t.latest), purgeLimit(len(group))+t.purges)
+		return err
 	})
 	if t != nil {
 		q.claims.settle(t, err == nil)
 	}
+	if err == nil {
+		inUse.messages = t.inUse.messages
+		q.retention.committed(oldest)
+	}
+	q.room.measure()
+	q.limits.committed(q.room.inUse(), inUse.messages)
 	return err
 }
 

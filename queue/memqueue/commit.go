@@ -84,6 +84,7 @@ func (q *Queue) replace(r *record, committed *queue.Job) {
 	if m := q.messages[j.Key.ID]; !j.Finished.IsZero() {
 		if m.unfinished--; m.unfinished == 0 {
 			m.body = nil
+			q.unfinished--
 		}
 	}
 }

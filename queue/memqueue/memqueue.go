@@ -16,18 +16,23 @@ import (
 
 // Queue is a queue in memory. It implements [queue.Queue], [queue.Bulk] and [queue.Notes].
 type Queue struct {
-	mu       sync.Mutex // guards all below; never held while a caller's reader, Head or loop body runs
-	closed   bool
-	messages map[queue.ID]*message
-	ids      []queue.ID // the keys of messages, in order once ordered is set
-	ordered  bool
-	lanes    map[queue.Lane]*line // lanes that have a job which is neither held nor finished
-	all      *line                // the jobs of all lanes
-	expiring *line                // all unfinished jobs
-	ended    []ended
-	token    queue.Token // the last one given out
-	mark     queue.Mark  // the last one given out
-	notes    map[string][]byte
+	// MaxMessages is how many unfinished messages there may be before Enqueue returns [queue.ErrFull]; it is set before the
+	// queue is used. Defaults to 0, no limit.
+	MaxMessages int
+
+	mu         sync.Mutex // guards all below; never held while a caller's reader, Head or loop body runs
+	closed     bool
+	messages   map[queue.ID]*message
+	unfinished int        // messages
+	ids        []queue.ID // the keys of messages, in order once ordered is set
+	ordered    bool
+	lanes      map[queue.Lane]*line // lanes that have a job which is neither held nor finished
+	all        *line                // the jobs of all lanes
+	expiring   *line                // all unfinished jobs
+	ended      []ended
+	token      queue.Token // the last one given out
+	mark       queue.Mark  // the last one given out
+	notes      map[string][]byte
 }
 
 var (
@@ -102,6 +107,9 @@ func (q *Queue) Enqueue(ctx context.Context, e *queue.Entry) (added bool, err er
 	if old := q.messages[m.ID]; old != nil {
 		return false, sameDigest(old, m)
 	}
+	if q.MaxMessages > 0 && q.unfinished >= q.MaxMessages {
+		return false, fmt.Errorf("memqueue: %w: %d messages", queue.ErrFull, q.unfinished)
+	}
 	q.add(m)
 	return true, nil
 }
@@ -158,6 +166,8 @@ func (q *Queue) add(m *message) {
 	q.ids = append(q.ids, m.ID)
 	if m.unfinished == 0 {
 		m.body = nil
+	} else {
+		q.unfinished++
 	}
 	for _, r := range m.jobs {
 		q.giveMarks(r)

@@ -13,5 +13,9 @@ func TestQueue(t *testing.T) {
 		q := memqueue.New()
 		t.Cleanup(func() { q.Close() })
 		return q
-	})
+	}, queuetest.Full(func(_ *testing.T, messages int) queue.Queue {
+		q := memqueue.New()
+		q.MaxMessages = messages
+		return q
+	}))
 }

@@ -38,12 +38,17 @@ var forgetful = bound{
 
 // A queue that breaks a rule fails the case that checks it, and one that hangs fails like others.
 func TestBrokenQueues(t *testing.T) {
-	for _, b := range slices.Concat(brokenEnqueue, brokenClaims, brokenCommits, brokenLists) {
+	for _, b := range slices.Concat(brokenEnqueue, brokenClaims, brokenCommits, brokenLists, brokenFull) {
 		t.Run(fmt.Sprintf("%s: %s", b.name, b.what), func(t *testing.T) {
 			t.Parallel()
 			q := &twisted{Queue: memqueue.New()}
 			b.twist(q)
-			mustFail(t, b.name, q, forgetful)
+			hooks := forgetful
+			hooks.full = func(messages int) queue.Queue {
+				q.MaxMessages = messages
+				return q
+			}
+			mustFail(t, b.name, q, hooks)
 		})
 	}
 }
@@ -67,6 +72,11 @@ func mustFail(t *testing.T, name string, q queue.Queue, hooks bound) {
 // The reference queue passes every case, also those that need options.
 func TestGoodQueue(t *testing.T) {
 	Run(t, func(t *testing.T) queue.Queue { return memqueue.New() },
+		Full(func(_ *testing.T, messages int) queue.Queue {
+			q := memqueue.New()
+			q.MaxMessages = messages
+			return q
+		}),
 		Reopen(func(_ *testing.T, q queue.Queue) queue.Queue { return q }),
 		Cut(func(_ *testing.T, q queue.Queue, id queue.ID) queue.Queue {
 			t := &twisted{Queue: q.(*memqueue.Queue)}

@@ -54,7 +54,14 @@ func Another(another func(t *testing.T, q queue.Queue) queue.Queue) Option {
 	return func(h *hooks) { h.another = another }
 }
 
+// Full lets Run check the limits of a queue. Its function opens an empty queue, as Run's does, that takes in so many unfinished
+// messages and no more. Where it has other limits as well, they must be far away.
+func Full(open func(t *testing.T, messages int) queue.Queue) Option {
+	return func(h *hooks) { h.full = open }
+}
+
 type hooks struct {
+	full    func(*testing.T, int) queue.Queue
 	reopen  func(*testing.T, queue.Queue) queue.Queue
 	cut     func(*testing.T, queue.Queue, queue.ID) queue.Queue
 	another func(*testing.T, queue.Queue) queue.Queue
@@ -62,12 +69,16 @@ type hooks struct {
 
 // bound is hooks that belong to a test; nil if they weren't given.
 type bound struct {
+	full    func(int) queue.Queue
 	reopen  func(queue.Queue) queue.Queue
 	cut     func(queue.Queue, queue.ID) queue.Queue
 	another func(queue.Queue) queue.Queue
 }
 
 func (h hooks) of(t *testing.T) (b bound) {
+	if h.full != nil {
+		b.full = func(messages int) queue.Queue { return h.full(t, messages) }
+	}
 	if h.reopen != nil {
 		b.reopen = func(q queue.Queue) queue.Queue { return h.reopen(t, q) }
 	}
@@ -84,5 +95,6 @@ func cases() []testCase {
 	return slices.Concat(
 		enqueueCases(), entryCases(), claimCases(), takeCases(), expiredCases(), nextCases(), commitCases(), moreCases(), bodyCases(),
 		jobsCases(), endedCases(), contextCases(), reopenCases(), bulkCases(), notesCases(), modelCases(), concurrentCases(), sharedCases(),
+		fullCases(),
 	)
 }

@@ -23,6 +23,15 @@ type twisted struct {
 	close      func() error
 }
 
+// messages is how many there are, or how many of them are unfinished.
+func (q *twisted) messages(unfinished bool) int {
+	ids := map[queue.ID]bool{}
+	for j := range q.Queue.Jobs(context.Background(), queue.Filter{Unfinished: unfinished}) {
+		ids[j.Key.ID] = true
+	}
+	return len(ids)
+}
+
 func (q *twisted) Enqueue(ctx context.Context, e *queue.Entry) (bool, error) {
 	if q.enqueue != nil {
 		return q.enqueue(ctx, e)

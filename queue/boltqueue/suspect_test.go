@@ -15,11 +15,22 @@ func crash(t *testing.T, q *Queue, events *[]Event) *Queue {
 	t.Helper()
 	path := newPath(t)
 	copyFile(t, q.path, path)
-	return mustOpen(t, path, Options{Observe: func(e Event) {
+	q = mustOpen(t, path, Options{Observe: func(e Event) {
 		if events != nil {
 			*events = append(*events, e)
 		}
 	}})
+	for q.observer.busy() {
+		time.Sleep(time.Millisecond)
+	}
+	return q
+}
+
+// busy reports whether there are events that were not told yet.
+func (o *observer) busy() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.telling
 }
 
 // newCrashed is a queue of these messages, each of one job in a lane of its own, after an unclean end at which nothing was noted.

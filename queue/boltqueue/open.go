@@ -38,6 +38,7 @@ type Queue struct {
 	path      string
 	retention time.Duration
 	db        *bolt.DB
+	file      *os.File // the one that db works on
 	claims    *claims
 	wake      chan struct{} // holds one token while somebody waits
 	closing   chan struct{} // closed by Close
@@ -95,13 +96,12 @@ func pathError(path string, err error) error {
 
 // open opens the file, checks it, and reads from it what is kept in memory.
 func (q *Queue) open(o Options) (err error) {
-	var file *os.File
 	var newest *meta
 	defer func() {
 		if err != nil && q.db != nil {
 			err = errors.Join(err, q.db.Close())
-		} else if err != nil && file != nil {
-			_ = file.Close() // bbolt, having failed, has mostly done so
+		} else if err != nil && q.file != nil {
+			_ = q.file.Close() // bbolt, having failed, has mostly done so
 		}
 	}()
 	defer rescue(&err)
@@ -114,8 +114,8 @@ func (q *Queue) open(o Options) (err error) {
 		Timeout:        max(o.LockWait, 1), // zero would wait for ever
 		NoStatistics:   true,
 		OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
-			file, newest, err = openChecked(name, flag, perm, o)
-			return file, err
+			q.file, newest, err = openChecked(name, flag, perm, o)
+			return q.file, err
 		},
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
@@ -127,7 +127,7 @@ func (q *Queue) open(o Options) (err error) {
 	if newest == nil {
 		err = syncFolder(q.path)
 	} else {
-		err = newest.renew(file)
+		err = newest.renew(q.file)
 	}
 	if err != nil {
 		return err
@@ -149,9 +149,6 @@ func openChecked(name string, flag int, perm os.FileMode, o Options) (*os.File, 
 	var m *meta
 	if err == nil {
 		m, err = check(f)
-	}
-	if err == nil && m != nil && !m.closed() {
-		m, err = restoreFreelist(f, m)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
@@ -280,7 +277,10 @@ func (q *Queue) Close() error {
 // the file was closed in order, since the first commit after Open leaves it out again.
 func (q *Queue) storeFreelist() error {
 	q.db.NoFreelistSync = false // the writer, which reads it, has stopped
-	return q.update(func(*bolt.Tx) error { return nil })
+	if err := q.update(func(*bolt.Tx) error { return nil }); err != nil {
+		return err
+	}
+	return sealFreelist(q.file)
 }
 
 // ready is how each method begins.

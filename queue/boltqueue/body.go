@@ -232,12 +232,16 @@ func (c *deleteDraft) apply(t *tx) error {
 	return errors.Join(deleteBody(t, c.body), t.drafts.Delete(numberKey(c.body)))
 }
 
-// deleteBody deletes all segments of a body.
+// deleteBody deletes all segments of a body, except for damaged ones: which pages would become free isn't known.
 func deleteBody(t *tx, body uint64) error {
+	var k []byte
 	for {
-		k, err := nextSegment(t.bodies, body, nil)
-		if err != nil || k == nil {
+		var err error
+		if k, err = nextSegment(t.bodies, body, k); err != nil || k == nil {
 			return err
+		}
+		if t.pass(queue.Key{}, t.intact(k)) {
+			continue
 		}
 		if err := t.bodies.DeleteBucket(k); err != nil {
 			return err

@@ -106,6 +106,15 @@ func unborn(f *os.File, size int64) (bool, error) {
 	return true, f.Truncate(0)
 }
 
+// readNewestMeta returns the meta that bbolt goes by now.
+func readNewestMeta(f *os.File) (*meta, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return newestMeta(f, info.Size())
+}
+
 // newestMeta returns the meta that bbolt will go by. One of the two may be invalid: a crash while it was written leaves it so.
 func newestMeta(f *os.File, size int64) (*meta, error) {
 	first := readMeta(f, 0)

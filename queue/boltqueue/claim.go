@@ -76,10 +76,7 @@ func (c *claim) byKey() error {
 			continue
 		}
 		j, err := c.t.job(k)
-		if err != nil {
-			return err
-		}
-		if j == nil || !j.Finished.IsZero() {
+		if err == nil && (j == nil || !j.Finished.IsZero()) {
 			continue
 		}
 		if err := c.add(k); err != nil {
@@ -104,7 +101,7 @@ func (c *claim) takeLane(take queue.Take) (next time.Time, err error) {
 // take chooses at most n jobs that are free and whose time in the index has come, in its order. It returns the earliest
 // moment at which time alone makes another one claimable.
 func (c *claim) take(index *bolt.Bucket, prefix []byte, n int) (next time.Time, err error) {
-	for e, err := range entries(index, prefix) {
+	for e, err := range c.t.entries(index, prefix) {
 		if err != nil {
 			return next, err
 		}
@@ -140,9 +137,13 @@ func (c *claim) end(k queue.Key) (end time.Time, leased bool) {
 	return c.leasedAt(k, c.Now)
 }
 
-// add chooses a job.
+// add chooses a job, unless it is damaged: nobody gets it from then on.
 func (c *claim) add(k queue.Key) error {
 	j, err := c.t.stored(k)
+	if c.t.pass(k, err) {
+		c.unreadable[k] = true
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -199,6 +200,9 @@ func (c *claim) advance(h *laneHead) (free *entry, next time.Time, err error) {
 	}
 	for ; h.k != nil && len(h.k) > len(prefix) && string(h.k[:len(prefix)]) == string(prefix); h.k, h.v = h.cursor.Next() {
 		e, err := readEntry(h.k, h.v, len(prefix))
+		if c.t.pass(e.key, err) {
+			continue
+		}
 		if err != nil {
 			return nil, next, err
 		}

@@ -13,7 +13,9 @@ type claims struct {
 	mu     sync.Mutex // guards all below; taken before a reading transaction begins, never within one
 	leases map[queue.Key]*lease
 	lanes  map[queue.Lane]entry // the first entry of every lane that has any
-	token  queue.Token          // the latest one given out
+	// unreadable are jobs that could not be read, and that nobody gets.
+	unreadable map[queue.Key]bool
+	token      queue.Token // the latest one given out
 }
 
 // lease is the latest claim of a job that has not been committed since.
@@ -64,7 +66,7 @@ func (c *claims) leasedAt(k queue.Key, now time.Time) (end time.Time, leased boo
 	l := c.leases[k]
 	switch {
 	case l == nil:
-		return time.Time{}, false
+		return time.Time{}, c.unreadable[k]
 	case l.end.After(now):
 		return l.end, true
 	}

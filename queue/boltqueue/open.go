@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -47,7 +48,11 @@ type Queue struct {
 	mu      sync.Mutex // guards all below
 	waiting []*member  // the line to the writer
 	closed  bool
-	failed  error // why nothing can be written any more
+	doubt   *doubt // what must be settled before anything is written; nil almost always
+
+	observe func(Event)
+	telling sync.Mutex      // guards told, and is held while observe runs
+	told    map[string]bool // what was said to be unreadable
 }
 
 var (
@@ -71,7 +76,9 @@ func Open(path string, o Options) (*Queue, error) {
 	q := &Queue{
 		path:      path,
 		retention: o.Retention,
-		claims:    &claims{leases: map[queue.Key]*lease{}, lanes: map[queue.Lane]entry{}},
+		observe:   o.Observe,
+		told:      map[string]bool{},
+		claims:    &claims{leases: map[queue.Key]*lease{}, unreadable: map[queue.Key]bool{}, lanes: map[queue.Lane]entry{}},
 		wake:      make(chan struct{}, 1),
 		closing:   make(chan struct{}),
 		stopped:   make(chan struct{}),
@@ -105,6 +112,7 @@ func (q *Queue) open(o Options) (err error) {
 		}
 	}()
 	defer rescue(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	// The freelist is stored when the file is closed, not with every commit: it has 8 octets for each free page, which is
 	// megabytes once a large queue was drained. A file that was not closed has none, and is scanned for free pages. As a hash
 	// map it doesn't slow down when much is free. Readers are short, so there is no need to map more of the file than there is.
@@ -135,7 +143,18 @@ func (q *Queue) open(o Options) (err error) {
 	if err := q.update(q.begin); err != nil {
 		return err
 	}
-	return q.db.View(q.readLanes)
+	var t *tx
+	defer func() {
+		if t != nil {
+			q.report(t.unreadable)
+		}
+	}()
+	return q.db.View(func(b *bolt.Tx) error {
+		if t, err = q.newTx(b); err != nil {
+			return err
+		}
+		return q.readLanes(t)
+	})
 }
 
 // openChecked opens and locks the file and makes sure that bbolt can be let near it. It returns the meta page that bbolt
@@ -196,7 +215,11 @@ func (q *Queue) begin(b *bolt.Tx) error {
 			return err
 		}
 	}
-	if _, err := newTx(b); err != nil { // is every bucket there?
+	t, err := newTx(b)
+	if err != nil {
+		return err
+	}
+	if err := t.restoreSequences(); err != nil {
 		return err
 	}
 	epoch++
@@ -207,21 +230,23 @@ func (q *Queue) begin(b *bolt.Tx) error {
 }
 
 // readLanes finds the first entry of each lane, with one seek for each.
-func (q *Queue) readLanes(b *bolt.Tx) error {
-	t, err := newTx(b)
-	if err != nil {
-		return err
-	}
+func (q *Queue) readLanes(t *tx) error {
 	c := t.lanes.Cursor()
 	for k, v := c.First(); k != nil; {
 		l, n, err := parseLane(k)
-		if err != nil {
-			return err
+		var e entry
+		if err == nil {
+			e, err = readEntry(k, v, n)
 		}
-		if q.claims.lanes[l], err = readEntry(k, v, n); err != nil {
+		switch {
+		case t.pass(e.key, err):
+			k, v = c.Next()
+		case err != nil:
 			return err
+		default:
+			q.claims.lanes[l] = e
+			k, v = c.Seek(afterPrefix(k[:n]))
 		}
-		k, v = c.Seek(afterPrefix(k[:n]))
 	}
 	return nil
 }
@@ -241,7 +266,10 @@ func afterPrefix(prefix []byte) []byte {
 func (q *Queue) deleteDrafts() error {
 	var drafts []uint64
 	err := q.view(func(t *tx) error {
-		return t.drafts.ForEach(func(k, _ []byte) error {
+		return t.drafts.ForEach(func(k, v []byte) error {
+			if _, err := unseal(k, v); err != nil { // whose body would it delete?
+				return t.unlessPassed(queue.Key{}, err)
+			}
 			n, err := parseNumberKey(k)
 			drafts = append(drafts, n)
 			return err
@@ -267,7 +295,7 @@ func (q *Queue) Close() error {
 	}
 	<-q.stopped
 	var err error
-	if !closed && q.failed == nil {
+	if !closed {
 		err = q.storeFreelist()
 	}
 	return q.wrap(errors.Join(err, q.db.Close()))
@@ -276,21 +304,28 @@ func (q *Queue) Close() error {
 // storeFreelist commits the list of free pages, so that the next Open need not look for them. That it is there also says that
 // the file was closed in order, since the first commit after Open leaves it out again.
 func (q *Queue) storeFreelist() error {
+	if err := q.settleDoubt(); err != nil {
+		return err
+	}
 	q.db.NoFreelistSync = false // the writer, which reads it, has stopped
 	if err := q.update(func(*bolt.Tx) error { return nil }); err != nil {
-		return err
+		return fmt.Errorf("list of free pages: %v", err) // no change is in doubt
 	}
 	return sealFreelist(q.file)
 }
 
-// ready is how each method begins.
+// ready is how each method begins. If an earlier change is in doubt it waits for that to be settled.
 func (q *Queue) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return q.wrap(err)
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.unusable()
+	err, doubt := q.unusable(), q.doubt
+	q.mu.Unlock()
+	if err == nil && doubt != nil {
+		err = q.submit(ctx, nil, 0)
+	}
+	return err
 }
 
 // unusable says why the queue can't be used, if so. It needs q.mu.
@@ -298,7 +333,7 @@ func (q *Queue) unusable() error {
 	if q.closed {
 		return q.wrap(queue.ErrClosed)
 	}
-	return q.wrap(q.failed)
+	return nil
 }
 
 // wrap adds whose error it is.

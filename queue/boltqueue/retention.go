@@ -31,11 +31,21 @@ func (t *tx) purge(retention time.Duration) error {
 	}
 	before := appendTime(nil, t.latest.Add(-retention))
 	for budget := purgeLimit; budget > 0; {
-		k, _ := t.finished.Cursor().First()
-		if len(k) <= timeSize || bytes.Compare(k[:timeSize], before) >= 0 {
+		k, v := t.finished.Cursor().First()
+		if k == nil || bytes.Compare(k[:min(len(k), timeSize)], before) >= 0 {
 			return nil
 		}
 		k = bytes.Clone(k)
+		if _, err := unseal(k, v); err != nil { // whose jobs would it delete?
+			if !t.pass(queue.Key{}, err) {
+				return err
+			}
+			if err := t.finished.Delete(k); err != nil {
+				return err
+			}
+			budget--
+			continue
+		}
 		left, err := t.purgeJobs(queue.ID(k[timeSize:]), budget)
 		if err != nil || left == 0 {
 			return err
@@ -64,7 +74,7 @@ func (t *tx) purgeJobs(id queue.ID, budget int) (int, error) {
 			return 0, err
 		}
 		j, err := readJob(key, k, v)
-		if err != nil {
+		if err != nil && !t.pass(key, err) {
 			return 0, err
 		}
 		if err := t.jobs.Delete(bytes.Clone(k)); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"os"
 	"time"
 
 	"github.com/postroad/postroad/queue"
@@ -27,6 +28,9 @@ const (
 // tx is a transaction on the file with its buckets at hand.
 type tx struct {
 	messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes *bolt.Bucket
+
+	file       *os.File     // the pages of which intact looks at; nil if nobody asks
+	unreadable []Unreadable // what was passed over
 
 	// What a writing transaction collects for the moment after its commit.
 	touched map[queue.Lane]bool // lanes of which entries came or went
@@ -52,6 +56,15 @@ func newTx(b *bolt.Tx) (*tx, error) {
 		}
 	}
 	return t, nil
+}
+
+// newTx is a transaction on the file of q.
+func (q *Queue) newTx(b *bolt.Tx) (*tx, error) {
+	t, err := newTx(b)
+	if err == nil {
+		t.file = q.file
+	}
+	return t, err
 }
 
 // put stores a record.
@@ -214,11 +227,14 @@ func (e entry) compare(o entry) int {
 }
 
 // entries goes through the entries of an index behind prefix, earliest first.
-func entries(index *bolt.Bucket, prefix []byte) iter.Seq2[entry, error] {
+func (t *tx) entries(index *bolt.Bucket, prefix []byte) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
 		c := index.Cursor()
 		for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			e, err := readEntry(k, v, len(prefix))
+			if t.pass(e.key, err) {
+				continue
+			}
 			if !yield(e, err) || err != nil {
 				return
 			}
@@ -227,16 +243,16 @@ func entries(index *bolt.Bucket, prefix []byte) iter.Seq2[entry, error] {
 }
 
 func readEntry(k, v []byte, prefix int) (e entry, err error) {
-	if _, err := unseal(k, v); err != nil {
-		return e, err
-	}
 	e.at, e.key, err = parseEntryKey(k[prefix:])
+	if _, damage := unseal(k, v); damage != nil {
+		err = damage // what else there is may have changed
+	}
 	return e, err
 }
 
 // head is the first entry of a lane; ok is false if the lane has none.
 func (t *tx) head(l queue.Lane) (e entry, ok bool, err error) {
-	for e, err := range entries(t.lanes, lanePrefix(l)) {
+	for e, err := range t.entries(t.lanes, lanePrefix(l)) {
 		return e, err == nil, err
 	}
 	return e, false, nil

@@ -19,7 +19,8 @@ type walker struct {
 	pages
 	file     *os.File
 	meta     *meta
-	used     []uint64 // a bit for each page
+	used     []uint64 // a bit for each page; nil to walk through a few, which are noted as
+	extents  []extent
 	ahead    []step
 	segments []uint64 // where the segments of bodies begin
 	torn     bool     // a segment has pages that can't be found
@@ -136,11 +137,30 @@ func (w *walker) use(id, end uint64) error {
 	if id < 2 || end > w.highWater {
 		return damaged("refers to a page %d, which is not one of %d", id, w.highWater)
 	}
+	if w.used == nil {
+		return w.occupy(extent{id, end})
+	}
 	for ; id < end; id++ {
 		if w.uses(id) {
 			return damaged("refers to page %d twice", id)
 		}
 		w.used[id/64] |= 1 << (id % 64)
+	}
+	return nil
+}
+
+// extent is a page with what overflows from it.
+type extent struct{ id, end uint64 }
+
+// occupy is use for a few pages.
+func (w *walker) occupy(x extent) error {
+	for _, o := range w.extents {
+		if x.id < o.end && o.id < x.end {
+			return damaged("refers to page %d twice", max(x.id, o.id))
+		}
+	}
+	if w.extents = append(w.extents, x); len(w.extents) > maxExtents {
+		return damaged("has a segment of more than %d pages", maxExtents)
 	}
 	return nil
 }
@@ -210,11 +230,7 @@ func (w *walker) storeFreelist() (*meta, error) {
 // sealFreelist adds its checksum to the freelist that bbolt has stored. Without it the list is not believed, since one that has
 // changed would make bbolt overwrite pages that are in use.
 func sealFreelist(f *os.File) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	m, err := newestMeta(f, info.Size())
+	m, err := readNewestMeta(f)
 	if err != nil || !m.closed() {
 		return err
 	}

@@ -2,7 +2,10 @@ package boltqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime/debug"
+	"slices"
 
 	"github.com/postroad/postroad/queue"
 	bolt "go.etcd.io/bbolt"
@@ -17,10 +20,10 @@ type change interface {
 
 // member is a change that waits for the writer.
 type member struct {
-	change
-	size int           // octets it adds, roughly
-	err  error         // what became of the transaction; to be read after done
-	done chan struct{} // closed when the transaction has ended
+	change               // nil if it only waits for a doubt to be settled
+	size   int           // octets it adds, roughly
+	err    error         // what became of the transaction; to be read after done
+	done   chan struct{} // closed when the transaction has ended
 }
 
 // groupSize bounds what one transaction takes in, since bbolt holds it in memory.
@@ -84,16 +87,17 @@ func (q *Queue) nextGroup() []*member {
 
 // commitGroup makes the changes of group in one transaction, and then brings leases and lanes in memory up to date.
 func (q *Queue) commitGroup(group []*member) error {
-	q.mu.Lock()
-	failed := q.failed
-	q.mu.Unlock()
-	if failed != nil {
-		return failed
+	if err := q.settleDoubt(); err != nil {
+		return err
+	}
+	group = slices.DeleteFunc(slices.Clone(group), func(m *member) bool { return m.change == nil })
+	if len(group) == 0 {
+		return nil
 	}
 	var t *tx
 	heads := map[queue.Lane]*entry{}
 	err := q.update(func(b *bolt.Tx) (err error) {
-		if t, err = newTx(b); err != nil {
+		if t, err = q.newTx(b); err != nil {
 			return err
 		}
 		for _, m := range group {
@@ -116,7 +120,13 @@ func (q *Queue) commitGroup(group []*member) error {
 		}
 		return nil
 	})
-	if t != nil {
+	if t == nil {
+		return err
+	}
+	q.report(t.unreadable)
+	if errors.Is(err, queue.ErrInDoubt) {
+		q.doubt.settle = func() { q.claims.settle(t.spent, heads, true) }
+	} else {
 		q.claims.settle(t.spent, heads, err == nil)
 	}
 	return err
@@ -127,13 +137,12 @@ func (q *Queue) commitGroup(group []*member) error {
 // bbolt writes and syncs the pages, then writes and syncs the meta page that makes them the newest state. An error of Commit
 // doesn't say which of these failed, but the file does: as long as the old meta page is the one that is read, the new state
 // can never appear, and the change has failed. If the new one is read, only its sync can have failed, and nobody knows
-// which of the two a power loss would leave. The writes that follow would reuse pages of the state that may be the
-// surviving one, so none may follow: the queue refuses further work until it is opened again, and Open makes whichever
-// state it finds durable before it builds on it.
+// which of the two a power loss would leave: the change is in doubt.
 //
 // It doesn't use bbolt's Update, which looks for free pages in the whole file if fn panics, in a goroutine of its own.
 func (q *Queue) update(fn func(*bolt.Tx) error) (err error) {
 	defer rescue(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	b, err := q.db.Begin(true)
 	if err != nil {
 		return err
@@ -150,10 +159,43 @@ func (q *Queue) update(fn func(*bolt.Tx) error) (err error) {
 	if e := q.db.View(func(b *bolt.Tx) error { visible = b.ID() >= id; return nil }); e != nil || !visible {
 		return err
 	}
+	d := &doubt{}
+	d.meta, d.err = readNewestMeta(q.file)
 	q.mu.Lock()
-	q.failed = fmt.Errorf("an earlier change could not be synced, open the queue again: %w", err)
+	q.doubt = d
 	q.mu.Unlock()
 	return fmt.Errorf("%w: %w", queue.ErrInDoubt, err)
+}
+
+// doubt is about a change that is in the file, but perhaps not on the disk. The writes that follow would reuse pages of the
+// state before, which may be the one that a power loss brings back, so none may follow until the doubt is settled.
+type doubt struct {
+	meta   *meta  // what makes the change the newest state
+	err    error  // why it could not be read
+	settle func() // brings leases and lanes in memory up to date, once the change has become certain
+}
+
+// settleDoubt writes the meta page of a change that is in doubt once more and syncs it. The pages that it leads to were synced
+// before. Who made the change was told that nobody knows; from here on it is known, and the queue goes on.
+func (q *Queue) settleDoubt() error {
+	d := q.doubt // which only the writer changes
+	if d == nil {
+		return nil
+	}
+	err := d.err
+	if err == nil {
+		err = d.meta.renew(q.file)
+	}
+	if err != nil {
+		return fmt.Errorf("an earlier change can't be synced: %w", err)
+	}
+	if d.settle != nil {
+		d.settle()
+	}
+	q.mu.Lock()
+	q.doubt = nil
+	q.mu.Unlock()
+	return nil
 }
 
 // view runs fn in a reading transaction. fn must not wait for a mutex of q: when the file grows, the writer waits for the
@@ -166,19 +208,25 @@ func (q *Queue) view(fn func(*tx) error) (err error) {
 		return err
 	}
 	defer func() { err = q.wrap(err) }()
+	var unreadable []Unreadable
+	defer func() { q.report(unreadable) }()
 	defer rescue(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	return q.db.View(func(b *bolt.Tx) error {
-		t, err := newTx(b)
+		t, err := q.newTx(b)
 		if err != nil {
 			return err
 		}
-		return fn(t)
+		err = fn(t)
+		unreadable = t.unreadable
+		return err
 	})
 }
 
 // rescue makes an error of a panic: bbolt panics when a page it reads isn't what it should be, and a damaged file must
-// not end the program. Its transactions roll back on the way up, so the file is as it was. Damage that makes bbolt read
-// beyond the file or go round in circles can't be caught like this; Open looks for it where it can be seen cheaply.
+// not end the program. Its transactions roll back on the way up, so the file is as it was. With SetPanicOnFault that is so
+// for pages, too, that can't be read at all. What makes bbolt go round in circles, or fail in a goroutine of its own, can't
+// be caught like this; Open looks for that.
 func rescue(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%w: %v", queue.ErrDamaged, p)

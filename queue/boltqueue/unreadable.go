@@ -1,0 +1,86 @@
+package boltqueue
+
+import (
+	"errors"
+
+	"github.com/postroad/postroad/queue"
+	bolt "go.etcd.io/bbolt"
+)
+
+// Damage is of two kinds. To the structure of the file it is found by Open, which refuses the file. To one record, or to
+// the pages of one body, it is the fate of one message, which the others must not share: it is passed over, and told.
+
+// pass reports whether err is damage to one record, which is passed over.
+func (t *tx) pass(k queue.Key, err error) bool {
+	if !errors.Is(err, queue.ErrDamaged) {
+		return false
+	}
+	t.unreadable = append(t.unreadable, Unreadable{Key: k, Err: err})
+	return true
+}
+
+// unlessPassed is err, or nil if that is passed over.
+func (t *tx) unlessPassed(k queue.Key, err error) error {
+	if t.pass(k, err) {
+		return nil
+	}
+	return err
+}
+
+// maxTold bounds how much is remembered of what was told; who has heard of so much damage needs to hear no more.
+const maxTold = 10_000
+
+// report tells what was passed over, unless it was told before.
+func (q *Queue) report(us []Unreadable) {
+	if len(us) == 0 || q.observe == nil {
+		return
+	}
+	q.telling.Lock()
+	defer q.telling.Unlock()
+	for _, u := range us {
+		u.Err = q.wrap(u.Err)
+		what := u.Key.String() + " " + u.Err.Error()
+		if !q.told[what] && len(q.told) < maxTold {
+			q.told[what] = true
+			q.observe(u)
+		}
+	}
+}
+
+// maxExtents is more than the pages that a segment, of which there are a few chunks, branches to.
+const maxExtents = 64
+
+// intact reports damage to the pages of a segment, which are not looked at when the file is opened.
+func (t *tx) intact(segment []byte) error {
+	b := t.bodies.Bucket(segment)
+	if b == nil || b.Root() == 0 || t.file == nil {
+		return nil
+	}
+	size := int64(b.Tx().DB().Info().PageSize)
+	w := walker{pages: pages{f: t.file, pageSize: size, highWater: uint64(b.Tx().Size() / size)}}
+	return w.descend(step{id: uint64(b.Root()), depth: segmentDepth})
+}
+
+// restoreSequences makes sure that the next mark, and the next name of a body, are greater than those given out. The sequence
+// of a bucket has no checksum.
+func (t *tx) restoreSequences() error {
+	var mark, body uint64
+	c := t.marks.Cursor()
+	for k, v := c.Last(); k != nil; k, v = c.Prev() {
+		if _, err := unseal(k, v); !t.pass(queue.Key{}, err) {
+			mark, _ = parseNumberKey(k)
+			break
+		}
+	}
+	if k, _ := t.bodies.Cursor().Last(); len(k) >= 8 {
+		body, _ = parseNumberKey(k[:8])
+	}
+	return errors.Join(raiseSequence(t.marks, mark), raiseSequence(t.bodies, body))
+}
+
+func raiseSequence(b *bolt.Bucket, least uint64) error {
+	if b.Sequence() >= least {
+		return nil
+	}
+	return b.SetSequence(least)
+}

@@ -177,10 +177,11 @@ func raiseDoubt(path string) error {
 			fmt.Println("doubt", e.Message.ID)
 			_, err = q.Enqueue(context.Background(), numbered(n))
 		}
-		if err != nil {
-			fmt.Println("failed", e.Message.ID)
-		} else {
+		switch {
+		case err == nil:
 			fmt.Println("queued", e.Message.ID)
+		case !errors.Is(err, queue.ErrInDoubt):
+			fmt.Println("failed", e.Message.ID)
 		}
 	}
 	return q.Close()

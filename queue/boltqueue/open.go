@@ -309,7 +309,7 @@ func (q *Queue) storeFreelist() error {
 	}
 	q.db.NoFreelistSync = false // the writer, which reads it, has stopped
 	if err := q.update(func(*bolt.Tx) error { return nil }); err != nil {
-		return fmt.Errorf("list of free pages: %v", err) // no change is in doubt
+		return undoubted(err)
 	}
 	return sealFreelist(q.file)
 }

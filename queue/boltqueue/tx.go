@@ -36,10 +36,11 @@ type tx struct {
 	touched map[queue.Lane]bool // lanes of which entries came or went
 	spent   []queue.Key         // jobs whose lease ends
 	latest  time.Time           // the latest time that a change has named
+	ids     map[queue.ID]bool   // messages of which anything has changed
 }
 
 func newTx(b *bolt.Tx) (*tx, error) {
-	t := &tx{touched: map[queue.Lane]bool{}}
+	t := &tx{touched: map[queue.Lane]bool{}, ids: map[queue.ID]bool{}}
 	for name, p := range map[string]**bolt.Bucket{
 		messagesBucket: &t.messages,
 		jobsBucket:     &t.jobs,
@@ -144,6 +145,7 @@ func (t *tx) addMessage(j *jobRecord) error {
 
 // putJob stores j in place of old, nil if j is new, and keeps every index in step. Both have their messages.
 func (t *tx) putJob(old, j *jobRecord) error {
+	t.ids[j.Key.ID] = true
 	if err := put(t.jobs, jobKey(j.Key), j.encode()); err != nil {
 		return err
 	}

@@ -62,9 +62,9 @@ func (q *Queue) write() {
 			open = false
 		}
 		for group := q.nextGroup(); len(group) > 0; group = q.nextGroup() {
-			err := q.wrap(q.commitGroup(group))
+			err := q.commitGroup(group)
 			for _, m := range group {
-				m.err = err
+				m.err = q.wrap(q.outcome(m, err))
 				close(m.done)
 			}
 		}
@@ -125,7 +125,8 @@ func (q *Queue) commitGroup(group []*member) error {
 	}
 	q.report(t.unreadable)
 	if errors.Is(err, queue.ErrInDoubt) {
-		q.doubt.settle = func() { q.claims.settle(t.spent, heads, true) }
+		q.doubt.ids = t.ids
+		q.doubt.stored = func() { q.claims.settle(t.spent, heads, true) }
 	} else {
 		q.claims.settle(t.spent, heads, err == nil)
 	}
@@ -159,43 +160,8 @@ func (q *Queue) update(fn func(*bolt.Tx) error) (err error) {
 	if e := q.db.View(func(b *bolt.Tx) error { visible = b.ID() >= id; return nil }); e != nil || !visible {
 		return err
 	}
-	d := &doubt{}
-	d.meta, d.err = readNewestMeta(q.file)
-	q.mu.Lock()
-	q.doubt = d
-	q.mu.Unlock()
+	q.raiseDoubt()
 	return fmt.Errorf("%w: %w", queue.ErrInDoubt, err)
-}
-
-// doubt is about a change that is in the file, but perhaps not on the disk. The writes that follow would reuse pages of the
-// state before, which may be the one that a power loss brings back, so none may follow until the doubt is settled.
-type doubt struct {
-	meta   *meta  // what makes the change the newest state
-	err    error  // why it could not be read
-	settle func() // brings leases and lanes in memory up to date, once the change has become certain
-}
-
-// settleDoubt writes the meta page of a change that is in doubt once more and syncs it. The pages that it leads to were synced
-// before. Who made the change was told that nobody knows; from here on it is known, and the queue goes on.
-func (q *Queue) settleDoubt() error {
-	d := q.doubt // which only the writer changes
-	if d == nil {
-		return nil
-	}
-	err := d.err
-	if err == nil {
-		err = d.meta.renew(q.file)
-	}
-	if err != nil {
-		return fmt.Errorf("an earlier change can't be synced: %w", err)
-	}
-	if d.settle != nil {
-		d.settle()
-	}
-	q.mu.Lock()
-	q.doubt = nil
-	q.mu.Unlock()
-	return nil
 }
 
 // view runs fn in a reading transaction. fn must not wait for a mutex of q: when the file grows, the writer waits for the

@@ -309,6 +309,13 @@ func edited(t *testing.T, path string, edit func(*bolt.Tx) error) []byte {
 	if err := errors.Join(db.Update(edit), db.Close()); err != nil {
 		t.Fatal(err)
 	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(sealFreelist(f), f.Close()); err != nil {
+		t.Fatal(err)
+	}
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

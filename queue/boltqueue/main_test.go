@@ -175,13 +175,13 @@ func raiseDoubt(path string) error {
 		_, err := q.Enqueue(context.Background(), e)
 		if errors.Is(err, queue.ErrInDoubt) {
 			fmt.Println("doubt", e.Message.ID)
-			_, err = q.Enqueue(context.Background(), numbered(n))
-		}
-		switch {
-		case err == nil:
-			fmt.Println("queued", e.Message.ID)
-		case !errors.Is(err, queue.ErrInDoubt):
+			if _, err := q.Enqueue(context.Background(), numbered(n)); err == nil {
+				fmt.Println("queued", e.Message.ID)
+			}
+		} else if err != nil {
 			fmt.Println("failed", e.Message.ID)
+		} else {
+			fmt.Println("queued", e.Message.ID)
 		}
 	}
 	return q.Close()

@@ -23,11 +23,12 @@ const (
 	bodiesBucket   = "bodies"
 	draftsBucket   = "drafts"
 	notesBucket    = "notes"
+	claimedBucket  = "claimed"
 )
 
 // tx is a transaction on the file with its buckets at hand.
 type tx struct {
-	messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes *bolt.Bucket
+	messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes, claimed *bolt.Bucket
 
 	file       *os.File     // the pages of which intact looks at; nil if nobody asks
 	unreadable []Unreadable // what was passed over
@@ -51,6 +52,7 @@ func newTx(b *bolt.Tx) (*tx, error) {
 		bodiesBucket:   &t.bodies,
 		draftsBucket:   &t.drafts,
 		notesBucket:    &t.notes,
+		claimedBucket:  &t.claimed,
 	} {
 		if *p = b.Bucket([]byte(name)); *p == nil {
 			return nil, fmt.Errorf("%w: there is no bucket %q", queue.ErrDamaged, name)

@@ -112,12 +112,12 @@ func (w *walker) visit(s step) error {
 // segmentDepth is the depth of what belongs to a segment of a body.
 const segmentDepth = 2
 
-// enter notes the page of a bucket in a leaf, if e is one. The root has buckets only, and in these only that of bodies has some.
+// enter notes the page of a bucket in a leaf, if e is one.
 func (w *walker) enter(s step, p page, e element) error {
-	if want := s.depth == 0 || s.depth == 1 && s.bucket == bodiesBucket; e.bucket != want {
-		return damaged("has an element of the wrong kind in page %d", p.id)
-	}
 	if !e.bucket {
+		if s.depth == 0 || s.depth == 1 && s.bucket == bodiesBucket {
+			return damaged("has something else where a bucket should be in page %d", p.id)
+		}
 		return nil
 	}
 	root, err := w.bucket(p, e)

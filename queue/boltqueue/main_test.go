@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 		err = hold(path)
 	case "sender":
 		err = send(path, os.Getenv(firstMessage))
+	case "victim":
+		err = readDamaged(path, os.Getenv(firstMessage))
 	case "doubter":
 		err = raiseDoubt(path)
 	}

@@ -1,8 +1,11 @@
 package boltqueue
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/binary"
 	"hash/crc32"
+	"io"
 	"os"
 )
 
@@ -47,6 +50,31 @@ func (w *walker) walk() error {
 	for _, id := range w.segments {
 		if err := w.use(id, id+1); err != nil {
 			return err
+		}
+	}
+	return w.checkFree()
+}
+
+// checkFree looks for pages that are in use and said to be free: something leads to a state of them that is no more.
+func (w *walker) checkFree() error {
+	p, err := w.page(w.meta.freelist, freelistFlag)
+	if err != nil {
+		return err
+	}
+	ids := bufio.NewReader(io.NewSectionReader(w.f, int64(p.id)*w.pageSize+pageHeader, p.size-pageHeader))
+	count := uint64(p.count)
+	if count == 0xffff {
+		if err := binary.Read(ids, native, &count); err != nil {
+			return err
+		}
+	}
+	var b [8]byte
+	for range count {
+		if _, err := io.ReadFull(ids, b[:]); err != nil {
+			return err
+		}
+		if id := native.Uint64(b[:]); id < w.highWater && w.uses(id) {
+			return damaged("refers to page %d, which is free", id)
 		}
 	}
 	return nil

@@ -97,7 +97,11 @@ func readDamaged(dir, task string) error {
 		if err != nil {
 			return err
 		}
-		b, what := corrupt(draw, b, old)
+		uses, err := pagesInUse(samples[n%len(samples)])
+		if err != nil {
+			return err
+		}
+		b, what := corrupt(draw, b, old, uses)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			return err
 		}
@@ -269,18 +273,24 @@ func richSamples(t *testing.T) map[string][]byte {
 }
 
 // corrupt damages a file, in one of many ways, and says how.
-func corrupt(draw *rand.Rand, b, old []byte) (damaged []byte, what string) {
+func corrupt(draw *rand.Rand, b, old []byte, uses func(uint64) bool) (damaged []byte, what string) {
 	b = bytes.Clone(b)
 	size := os.Getpagesize()
 	pages := len(b) / size
 	used := b[2*size:] // without the metas
 	page := func() []byte {
-		for range 100 { // one that is not free nor was never used
-			if p := b[(2+draw.IntN(pages-2))*size:][:size]; native.Uint16(p[8:]) != 0 {
+		for {
+			if id := 2 + draw.IntN(pages-2); uses(uint64(id)) {
+				return b[id*size:][:size]
+			}
+		}
+	}
+	branch := func() []byte {
+		for {
+			if p := page(); native.Uint16(p[8:]) == branchFlag && int(native.Uint16(p[10:])) < size/elementSize {
 				return p
 			}
 		}
-		return b[2*size:][:size]
 	}
 	flip := func(b []byte) { b[draw.IntN(len(b))] ^= 1 << draw.IntN(8) }
 	kinds := []struct {
@@ -323,12 +333,12 @@ func corrupt(draw *rand.Rand, b, old []byte) (damaged []byte, what string) {
 			}
 		}},
 		{"a branch that leads elsewhere", func() {
-			p := branchPage(draw, b, size)
+			p := branch()
 			e := pageHeader + elementSize*draw.IntN(int(native.Uint16(p[10:])))
 			native.PutUint64(p[e+8:], uint64(draw.IntN(pages+10)))
 		}},
 		{"a branch that leads to itself", func() {
-			p := branchPage(draw, b, size)
+			p := branch()
 			e := pageHeader + elementSize*draw.IntN(int(native.Uint16(p[10:])))
 			native.PutUint64(p[e+8:], native.Uint64(p))
 		}},
@@ -352,12 +362,18 @@ func corrupt(draw *rand.Rand, b, old []byte) (damaged []byte, what string) {
 	return b, k.name
 }
 
-func branchPage(draw *rand.Rand, b []byte, size int) []byte {
-	var found [][]byte
-	for at := 2 * size; at < len(b); at += size {
-		if p := b[at:][:size]; native.Uint16(p[8:]) == branchFlag && native.Uint64(p) == uint64(at/size) {
-			found = append(found, p)
-		}
+// pagesInUse returns a func that tells which pages of a file are in use.
+func pagesInUse(path string) (func(id uint64) bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	return found[draw.IntN(len(found))]
+	defer f.Close()
+	m, err := readNewestMeta(f)
+	if err != nil {
+		return nil, err
+	}
+	w := newWalker(f, m)
+	err = w.walkAll()
+	return func(id uint64) bool { return id < m.highWater && w.uses(id) }, err
 }

@@ -330,8 +330,11 @@ func (q *Queue) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+	switch {
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
 		err = queue.ErrClosed
+	case errors.Is(err, bolterrors.ErrIncompatibleValue), errors.Is(err, bolterrors.ErrBucketExists):
+		err = damaged("has something in a place that isn't its own: %v", err)
 	}
 	return fmt.Errorf("boltqueue: %s: %w", q.path, err)
 }

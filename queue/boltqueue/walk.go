@@ -57,6 +57,16 @@ func (w *walker) walk() error {
 
 // checkFree looks for pages that are in use and said to be free: something leads to a state of them that is no more.
 func (w *walker) checkFree() error {
+	return w.eachFree(func(id uint64) error {
+		if id < w.highWater && w.uses(id) {
+			return damaged("refers to page %d, which is free", id)
+		}
+		return nil
+	})
+}
+
+// eachFree calls visit with each page of the stored freelist.
+func (w *walker) eachFree(visit func(id uint64) error) error {
 	p, err := w.page(w.meta.freelist, freelistFlag)
 	if err != nil {
 		return err
@@ -73,8 +83,8 @@ func (w *walker) checkFree() error {
 		if _, err := io.ReadFull(ids, b[:]); err != nil {
 			return err
 		}
-		if id := native.Uint64(b[:]); id < w.highWater && w.uses(id) {
-			return damaged("refers to page %d, which is free", id)
+		if err := visit(native.Uint64(b[:])); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -7,11 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"os/exec"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -103,69 +100,6 @@ func TestLocked(t *testing.T) {
 	}
 }
 
-// numbered is message n of the kill test; every seventh has a body that is written ahead.
-func numbered(n int) *queue.Entry {
-	return message(queue.ID(fmt.Sprintf("m%06d", n)), numberedBody(n), "example.com")
-}
-
-func numberedBody(n int) io.Reader {
-	size := 100 + n%5*3000
-	if n%7 == 0 {
-		size += 2 * segmentSize
-	}
-	return random(n, size)
-}
-
-// send enqueues and delivers messages until it is killed, and says what has been done.
-func send(path, first string) error {
-	q, err := Open(path, Options{})
-	if err != nil {
-		return err
-	}
-	var n int
-	if _, err := fmt.Sscan(first, &n); err != nil {
-		return err
-	}
-	ctx := context.Background()
-	failed := make(chan error)
-	var mu sync.Mutex // guards n and the output
-	say := func(word string, id queue.ID) {
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Printf("%s %s\n", word, id)
-	}
-	for range 8 {
-		go func() {
-			for {
-				mu.Lock()
-				e := numbered(n)
-				n++
-				mu.Unlock()
-				if _, err := q.Enqueue(ctx, e); err != nil {
-					failed <- err
-				}
-				say("queued", e.Message.ID)
-			}
-		}()
-	}
-	go func() {
-		for {
-			c, err := q.Claim(ctx, queue.ClaimRequest{Now: start, Lease: time.Hour, Limit: 1})
-			if err != nil {
-				failed <- err
-			}
-			for _, j := range c.Jobs {
-				j.Recipients[0].State, j.Finished = queue.Delivered, start
-				if err := q.Commit(ctx, j); err != nil {
-					failed <- err
-				}
-				say("finished", j.Key.ID)
-			}
-		}
-	}()
-	return <-failed
-}
-
 // raiseDoubt enqueues, and says of each message what it was told. If it can't be known what has become of one it asks again.
 func raiseDoubt(path string) error {
 	q, err := Open(path, Options{})
@@ -187,63 +121,4 @@ func raiseDoubt(path string) error {
 		}
 	}
 	return q.Close()
-}
-
-// Whatever was acknowledged before a kill is there after it.
-func TestKill(t *testing.T) {
-	path := newPath(t)
-	queued, finished := map[queue.ID]bool{}, map[queue.ID]bool{}
-	first := 0
-	for range 6 {
-		cmd, _, out := child(t, "sender", path, fmt.Sprintf("%s=%d", firstMessage, first))
-		for lines := 20 + rand.IntN(200); out.Scan(); lines-- {
-			if lines == 0 { // what it says until it is dead counts, too
-				if err := cmd.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			word, id, _ := strings.Cut(out.Text(), " ")
-			queued[queue.ID(id)] = true
-			if word == "finished" {
-				finished[queue.ID(id)] = true
-			}
-		}
-		if err := cmd.Wait(); err == nil {
-			t.Fatal("the other process ended by itself")
-		}
-		first += 10_000
-		checkAcknowledged(t, path, queued, finished)
-	}
-}
-
-func checkAcknowledged(t *testing.T, path string, queued, finished map[queue.ID]bool) {
-	t.Helper()
-	q, err := Open(path, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
-	stored := map[queue.ID]bool{}
-	for j, err := range q.Jobs(context.Background(), queue.Filter{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		stored[j.Key.ID] = true
-		if finished[j.Key.ID] && j.Finished.IsZero() {
-			t.Errorf("%q came back after it was finished", j.Key.ID)
-		}
-		if j.Finished.IsZero() {
-			var n int
-			if _, err := fmt.Sscanf(string(j.Key.ID), "m%d", &n); err != nil {
-				t.Fatal(err)
-			}
-			checkBody(t, q, j.Key.ID, numberedBody(n))
-		}
-	}
-	for id := range queued {
-		if !stored[id] {
-			t.Errorf("%q was acknowledged and is lost", id)
-		}
-	}
-	checkIndexes(t, q)
 }

@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 		err = hold(path)
 	case "sender":
 		err = send(path, os.Getenv(firstMessage))
+	case "worker":
+		err = work(path, os.Getenv(firstMessage))
 	case "victim":
 		err = readDamaged(path, os.Getenv(firstMessage))
 	case "doubter":

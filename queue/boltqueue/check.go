@@ -34,6 +34,7 @@ const (
 
 	branchFlag   = 0x01
 	leafFlag     = 0x02
+	metaFlag     = 0x04
 	freelistFlag = 0x10
 	bucketFlag   = 0x01 // of a leaf's element
 
@@ -85,25 +86,45 @@ func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", queue.ErrDamaged, fmt.Sprintf(format, args...))
 }
 
-// unborn reports whether the file is empty, or as large as bbolt makes a new one and all zero: that is what a power loss
-// leaves of it when its size has reached the disk and its contents have not. Nothing was ever accepted into it.
+// unborn reports whether the file is empty, or what a power loss leaves of a new one: some of what bbolt writes first, and zeros.
+// Nothing was ever accepted into it.
 func unborn(f *os.File, size int64) (bool, error) {
-	if size == 0 {
-		return true, nil
-	}
-	if size != int64(4*os.Getpagesize()) {
-		return false, nil
+	whole := newFile(os.Getpagesize())
+	if size == 0 || size > int64(len(whole)) {
+		return size == 0, nil
 	}
 	b := make([]byte, size)
 	if _, err := f.ReadAt(b, 0); err != nil {
 		return false, err
 	}
-	for _, c := range b {
-		if c != 0 {
+	for i, c := range b {
+		if c != 0 && c != whole[i] {
 			return false, nil
 		}
 	}
+	if bytes.Equal(b, whole) {
+		return false, nil
+	}
 	return true, f.Truncate(0)
+}
+
+// newFile is a file as bbolt makes it: the metas, a freelist and a root with nothing in it.
+func newFile(pageSize int) []byte {
+	var b []byte
+	for id, flags := range []uint16{metaFlag, metaFlag, freelistFlag, leafFlag} {
+		b = append(b, make([]byte, pageSize)...)
+		native.PutUint64(b[id*pageSize:], uint64(id))
+		native.PutUint16(b[id*pageSize+8:], flags)
+	}
+	for id := range 2 {
+		m := meta{raw: b[id*pageSize:][:pageHeader+metaSize], offset: int64(id * pageSize), pageSize: int64(pageSize), freelist: 2, highWater: 4, txid: uint64(id)}
+		native.PutUint32(m.raw[pageHeader:], metaMagic)
+		native.PutUint32(m.raw[pageHeader+4:], metaVersion)
+		native.PutUint32(m.raw[pageHeader+8:], uint32(pageSize))
+		native.PutUint64(m.raw[pageHeader+16:], 3)
+		copy(m.raw, m.encode())
+	}
+	return b
 }
 
 // readNewestMeta returns the meta that bbolt goes by now.

@@ -146,7 +146,7 @@ func TestCutFile(t *testing.T) {
 	b := sample(t)
 	m := newest(t, b)
 	used := int64(m.highWater) * m.pageSize
-	for _, size := range []int64{1, 100, m.pageSize, 2*m.pageSize - 1, 2 * m.pageSize, 4 * m.pageSize, used / 2, used - m.pageSize, used - 1} {
+	for _, size := range []int64{100, 511, m.pageSize, 2*m.pageSize - 1, 2 * m.pageSize, 4 * m.pageSize, used / 2, used - m.pageSize, used - 1} {
 		path := write(t, b[:size])
 		_, err := Open(path, Options{})
 		wantPathError(t, path, err, queue.ErrDamaged)
@@ -270,13 +270,36 @@ func TestOtherFiles(t *testing.T) {
 	}
 }
 
-// An empty file is a new queue, and so is one of which a power loss has left nothing but zeros.
+// An empty file is a new queue, and so is one of which a power loss has left some of what was written first.
 func TestUnbornFile(t *testing.T) {
-	for _, size := range []int{0, 4 * os.Getpagesize()} {
-		q := mustOpen(t, write(t, make([]byte, size)), Options{})
-		if err := use(q); err != nil {
-			t.Error(err)
+	fresh := newFile(os.Getpagesize())
+	path := newPath(t)
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := os.ReadFile(path)
+	if err := errors.Join(err, db.Close()); err != nil || !bytes.Equal(made, fresh) {
+		t.Fatalf("bbolt makes another file (%v)", err)
+	}
+	zeroed := func(from, to int) []byte {
+		b := bytes.Clone(fresh)
+		clear(b[from:to])
+		return b
+	}
+	n := len(fresh)
+	for i, b := range [][]byte{nil, fresh, zeroed(0, n), zeroed(0, n/4), zeroed(n/4, n/2), zeroed(n/2, n), zeroed(3*n/4, n), fresh[:512], fresh[:n/2], fresh[:n-1]} {
+		q, err := Open(write(t, b), Options{})
+		if err == nil {
+			err = errors.Join(use(q), q.Close())
 		}
+		if err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+	fresh[2*n/4+100]++
+	if _, err := Open(write(t, fresh[:n-1]), Options{}); !errors.Is(err, queue.ErrDamaged) {
+		t.Errorf("something else: error %v", err)
 	}
 }
 

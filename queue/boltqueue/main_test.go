@@ -2,7 +2,6 @@ package boltqueue
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,8 @@ const (
 	roleVariable = "BOLTQUEUE_TEST_ROLE"
 	pathVariable = "BOLTQUEUE_TEST_PATH"
 	firstMessage = "BOLTQUEUE_TEST_FIRST"
+
+	noPause = "GORACE=atexit_sleep_ms=0" // which the race detector makes when a program ends
 )
 
 func TestMain(m *testing.M) {
@@ -35,8 +36,8 @@ func TestMain(m *testing.M) {
 		err = work(path, os.Getenv(firstMessage))
 	case "victim":
 		err = readDamaged(path, os.Getenv(firstMessage))
-	case "doubter":
-		err = raiseDoubt(path)
+	case "sufferer":
+		err = suffer(path)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -48,7 +49,7 @@ func TestMain(m *testing.M) {
 func child(t *testing.T, role, path string, env ...string) (*exec.Cmd, io.WriteCloser, *bufio.Scanner) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), append(env, roleVariable+"="+role, pathVariable+"="+path)...)
+	cmd.Env = append(os.Environ(), append(env, roleVariable+"="+role, pathVariable+"="+path, noPause)...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -100,27 +101,4 @@ func TestLocked(t *testing.T) {
 	if err := <-opened; err != nil {
 		t.Fatalf("Open waiting for another process that closes the file: %v", err)
 	}
-}
-
-// raiseDoubt enqueues, and says of each message what it was told. If it can't be known what has become of one it asks again.
-func raiseDoubt(path string) error {
-	q, err := Open(path, Options{})
-	if err != nil {
-		return err
-	}
-	for n := range 40 {
-		e := numbered(n)
-		_, err := q.Enqueue(context.Background(), e)
-		if errors.Is(err, queue.ErrInDoubt) {
-			fmt.Println("doubt", e.Message.ID)
-			if _, err := q.Enqueue(context.Background(), numbered(n)); err == nil {
-				fmt.Println("queued", e.Message.ID)
-			}
-		} else if err != nil {
-			fmt.Println("failed", e.Message.ID)
-		} else {
-			fmt.Println("queued", e.Message.ID)
-		}
-	}
-	return q.Close()
 }

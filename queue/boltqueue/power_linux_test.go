@@ -36,8 +36,8 @@ func tracer(t *testing.T, role, path string, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Skipf("strace: %v", err)
 	}
-	cmd := exec.Command(strace, append(append([]string{"-f"}, args...), os.Args[0])...)
-	cmd.Env = append(os.Environ(), roleVariable+"="+role, pathVariable+"="+path)
+	cmd := exec.Command(strace, append(append([]string{"-f", "--seccomp-bpf"}, args...), os.Args[0])...)
+	cmd.Env = append(os.Environ(), roleVariable+"="+role, pathVariable+"="+path, noPause)
 	cmd.Stderr = os.Stderr
 	return cmd
 }

@@ -57,11 +57,11 @@ func (c *commit) concerns(ids map[queue.ID]bool) bool {
 	return ids[c.job.Key.ID] || anyOf(c.more, ids)
 }
 
-func (c *writeAhead) concerns(ids map[queue.ID]bool) bool { return ids[c.Message.ID] }
+func (c *writeAhead) concerns(ids map[queue.ID]bool) bool { return ids[c.of] }
 
 func anyOf(ps []*prepared, ids map[queue.ID]bool) bool {
 	for _, p := range ps {
-		if ids[p.Message.ID] {
+		if ids[p.message.ID] {
 			return true
 		}
 	}

@@ -100,7 +100,6 @@ func (s *survey) job(key []byte, at location) (*jobRecord, error) {
 
 // readJobs reads all jobs, and notes what the indexes must have.
 func (c *inspection) readJobs() {
-	t := &tx{touched: map[queue.Lane]bool{}}
 	c.each(jobsBucket, func(key []byte, at location) {
 		j, err := c.job(key, at)
 		if err != nil {
@@ -116,7 +115,7 @@ func (c *inspection) readJobs() {
 			return
 		}
 		j.Message = m.Message
-		if k := t.laneKey(j); k != nil {
+		if k := laneKey(j); k != nil {
 			c.want[lanesBucket+"\x00"+string(k)] = true
 		}
 		if k := expiryKey(j); k != nil {

@@ -186,7 +186,7 @@ type headLister struct {
 func (l *headLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 	if !l.begun {
 		l.begun = true
-		for lane := range l.claims.lanes {
+		for lane := range l.claims.lanes.all {
 			l.lanes = append(l.lanes, lane)
 		}
 	}
@@ -208,7 +208,7 @@ func (l *headLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 // index; nil if there is none.
 func (c *claims) first(t *tx, prefix []byte) (first *jobRecord, err error) {
 	var at time.Time // when first becomes claimable
-	for e, err := range t.entries(t.lanes, prefix) {
+	for e, err := range t.entries(t.lanes, prefix, prefix) {
 		if err != nil {
 			return nil, err
 		}

@@ -38,6 +38,10 @@ func TestMain(m *testing.M) {
 		err = readDamaged(path, os.Getenv(firstMessage))
 	case "sufferer":
 		err = suffer(path)
+	case "opener":
+		err = openOnly(path)
+	case "depth":
+		err = lookInto(path)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

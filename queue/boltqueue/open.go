@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/queue"
@@ -41,6 +42,8 @@ type Queue struct {
 	db        *bolt.DB
 	file      *os.File // the one that db works on
 	claims    *claims
+	lastBody  atomic.Uint64 // names the latest body
+	memory    sync.Pool     // of *[chunkSize]byte, for bodies that are being read
 	wake      chan struct{} // holds one token while somebody waits
 	closing   chan struct{} // closed by Close
 	stopped   chan struct{} // closed when the writer has ended
@@ -78,11 +81,12 @@ func Open(path string, o Options) (*Queue, error) {
 		retention: o.Retention,
 		observe:   o.Observe,
 		told:      map[string]bool{},
-		claims:    &claims{leases: map[queue.Key]*lease{}, unreadable: map[queue.Key]bool{}, lanes: map[queue.Lane]entry{}},
+		claims:    newClaims(),
 		wake:      make(chan struct{}, 1),
 		closing:   make(chan struct{}),
 		stopped:   make(chan struct{}),
 	}
+	q.memory.New = func() any { return new([chunkSize]byte) }
 	if err := q.open(o); err != nil {
 		return nil, fmt.Errorf("boltqueue: %w", pathError(path, err))
 	}
@@ -153,7 +157,7 @@ func (q *Queue) open(o Options) (err error) {
 		if t, err = q.newTx(b); err != nil {
 			return err
 		}
-		return q.readLanes(t)
+		return errors.Join(q.readLanes(t), q.readLastBody(b))
 	})
 }
 
@@ -197,7 +201,7 @@ func (q *Queue) begin(b *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	if err := t.restoreSequences(); err != nil {
+	if err := t.restoreMarks(); err != nil {
 		return err
 	}
 	file := b.Bucket([]byte(fileBucket))
@@ -225,11 +229,22 @@ func (q *Queue) readLanes(t *tx) error {
 		case err != nil:
 			return err
 		default:
-			q.claims.lanes[l] = e
+			q.claims.lanes.offer(l, e)
 			k, v = c.Seek(afterPrefix(k[:n]))
 		}
 	}
 	return nil
+}
+
+// readLastBody finds the name that the latest body has, so that the next one gets another.
+func (q *Queue) readLastBody(b *bolt.Tx) error {
+	k, _ := b.Bucket([]byte(bodiesBucket)).Cursor().Last()
+	if k == nil {
+		return nil
+	}
+	n, err := parseNumberKey(k[:min(8, len(k))])
+	q.lastBody.Store(n)
+	return err
 }
 
 // afterPrefix is the least key behind all that begin with prefix.

@@ -191,7 +191,7 @@ func TestCheck(t *testing.T) {
 		"has no message":             func(x *tx) error { return x.messages.Delete([]byte("m50")) },
 		"its record says":            func(x *tx) error { return x.jobs.Delete(jobKey(queue.Key{ID: "m50"})) },
 		"octets that can be read":    func(x *tx) error { return deleteBody(x, bodyOf(x, "m59")) },
-		"that belongs to no message": func(x *tx) error { return putBytes(x, 1000, headPart, []byte("x")) },
+		"that belongs to no message": func(x *tx) error { _, err := x.bodies.CreateBucket(segmentKey(1000, headPart, 0)); return err },
 		"wrong checksum":             func(x *tx) error { return x.notes.Put([]byte("note"), []byte("a value like no other")) },
 		"there is no bucket":         func(x *tx) error { return x.lanes.Tx().DeleteBucket([]byte(marksBucket)) },
 	} {

@@ -64,7 +64,7 @@ func (v *salvage) writeMessage(b *batch, m *messageRecord, keys []queue.Key) err
 			v.Held++
 		}
 		v.opened = max(v.opened, uint64(j.Token)>>epochBits)
-		m.count(j)
+		m.count(&j.Job)
 		jobs = append(jobs, j)
 	}
 	if missing := known - m.Unfinished; v.current[m.ID] && missing > 0 {
@@ -85,7 +85,7 @@ func (v *salvage) writeMessage(b *batch, m *messageRecord, keys []queue.Key) err
 	}
 	return b.add(1024*len(jobs), func(t *tx) error {
 		for _, j := range jobs {
-			if err := t.putJob(nil, j); err != nil {
+			if err := t.putJob(nil, j, j.rows()); err != nil {
 				return err
 			}
 		}
@@ -142,7 +142,7 @@ func (v *salvage) distinct(all []chunk) []chunk {
 // writeNumbers makes sure that tokens, marks and names of bodies go on behind those that were given out.
 func (v *salvage) writeNumbers(t *tx) error {
 	file := t.lanes.Tx().Bucket([]byte(fileBucket))
-	return cmp.Or(t.restoreSequences(), putNumber(file, openedKey, v.opened+1))
+	return cmp.Or(t.restoreMarks(), putNumber(file, openedKey, v.opened+1))
 }
 
 // batch gathers changes of the new file into transactions of a bounded size.

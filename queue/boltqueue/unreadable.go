@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/postroad/postroad/queue"
-	bolt "go.etcd.io/bbolt"
 )
 
 // Damage is of two kinds. To the structure of the file it is found by Open, which refuses the file. To one record, or to
@@ -61,26 +60,18 @@ func (t *tx) intact(segment []byte) error {
 	return w.descend(step{id: uint64(b.Root()), depth: segmentDepth})
 }
 
-// restoreSequences makes sure that the next mark, and the next name of a body, are greater than those given out. The sequence
-// of a bucket has no checksum.
-func (t *tx) restoreSequences() error {
-	var mark, body uint64
+// restoreMarks makes sure that the next mark is greater than those given out. The sequence of a bucket has no checksum.
+func (t *tx) restoreMarks() error {
 	c := t.marks.Cursor()
 	for k, v := c.Last(); k != nil; k, v = c.Prev() {
-		if _, err := unseal(k, v); !t.pass(queue.Key{}, err) {
-			mark, _ = parseNumberKey(k)
-			break
+		if _, err := unseal(k, v); t.pass(queue.Key{}, err) {
+			continue
 		}
+		last, err := parseNumberKey(k)
+		if err == nil && last > t.marks.Sequence() {
+			err = t.marks.SetSequence(last)
+		}
+		return err
 	}
-	if k, _ := t.bodies.Cursor().Last(); len(k) >= 8 {
-		body, _ = parseNumberKey(k[:8])
-	}
-	return errors.Join(raiseSequence(t.marks, mark), raiseSequence(t.bodies, body))
-}
-
-func raiseSequence(b *bolt.Bucket, least uint64) error {
-	if b.Sequence() >= least {
-		return nil
-	}
-	return b.SetSequence(least)
+	return nil
 }

@@ -95,7 +95,6 @@ func (q *Queue) commitGroup(group []*member) error {
 		return nil
 	}
 	var t *tx
-	heads := map[queue.Lane]*entry{}
 	err := q.update(func(b *bolt.Tx) (err error) {
 		if t, err = q.newTx(b); err != nil {
 			return err
@@ -105,20 +104,7 @@ func (q *Queue) commitGroup(group []*member) error {
 				return err
 			}
 		}
-		if err := t.purge(q.retention); err != nil {
-			return err
-		}
-		for l := range t.touched {
-			e, ok, err := t.head(l)
-			if err != nil {
-				return err
-			}
-			heads[l] = nil
-			if ok {
-				heads[l] = &e
-			}
-		}
-		return nil
+		return t.purge(q.retention)
 	})
 	if t == nil {
 		return err
@@ -126,9 +112,9 @@ func (q *Queue) commitGroup(group []*member) error {
 	q.report(t.unreadable)
 	if errors.Is(err, queue.ErrInDoubt) {
 		q.doubt.ids = t.ids
-		q.doubt.stored = func() { q.claims.settle(t.spent, heads, true) }
+		q.doubt.stored = func() { q.claims.settle(t, true) }
 	} else {
-		q.claims.settle(t.spent, heads, err == nil)
+		q.claims.settle(t, err == nil)
 	}
 	return err
 }

@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	corruptFiles = flag.Int("damage.files", 150, "how many damaged files TestDamage makes")
+	corruptFiles = flag.Int("damage.files", 60, "how many damaged files TestDamage makes")
 	corruptSeed  = flag.Uint64("damage.seed", 1, "what TestDamage draws the damage from")
 )
 

@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	powerImages = flag.Int("power.images", 120, "how many files, as a power loss could leave them, TestPowerLoss opens; 0 is all that it thinks of")
+	powerImages = flag.Int("power.images", 80, "how many files, as a power loss could leave them, TestPowerLoss opens; 0 is all that it thinks of")
 	powerSeed   = flag.Uint64("power.seed", 0, "what TestPowerLoss draws them from; 0 is a new one")
 )
 

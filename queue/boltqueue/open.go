@@ -68,8 +68,8 @@ var (
 // earlier users have ended.
 //
 // The error names the path, as a *fs.PathError. It wraps [queue.ErrLocked] if another process has the file open and kept it
-// for LockWait, [queue.ErrDamaged] if the file is cut off, overwritten or no queue at all, [queue.ErrVersion] if a newer
-// version of this package wrote it.
+// for LockWait, [queue.ErrDamaged] if the file is cut off, overwritten or no queue at all ([Salvage] makes a new one of what is
+// left), [queue.ErrVersion] if a newer version of this package wrote it.
 func Open(path string, o Options) (*Queue, error) {
 	o.LockWait = cmp.Or(o.LockWait, 2*time.Second)
 	o.Retention = cmp.Or(o.Retention, 7*24*time.Hour)

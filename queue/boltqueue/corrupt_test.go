@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	corruptFiles = flag.Int("damage.files", 60, "how many damaged files TestDamage makes")
+	corruptFiles = flag.Int("damage.files", 40, "how many damaged files TestDamage makes")
 	corruptSeed  = flag.Uint64("damage.seed", 1, "what TestDamage draws the damage from")
 )
 
@@ -231,7 +231,7 @@ func commitSome(q *Queue, jobs []*queue.Job) (errs []error) {
 func richSamples(t *testing.T) map[string][]byte {
 	t.Helper()
 	ctx := context.Background()
-	q := mustOpen(t, newPath(t), Options{})
+	q := mustOpen(t, filepath.Join(memoryDir(t), "mail.db"), Options{})
 	read := func() []byte {
 		b, err := os.ReadFile(q.path)
 		if err != nil {

@@ -20,7 +20,7 @@ import (
 func sample(t *testing.T) []byte {
 	t.Helper()
 	ctx := context.Background()
-	path := newPath(t)
+	path := filepath.Join(memoryDir(t), "mail.db")
 	q, err := Open(path, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +46,7 @@ func sample(t *testing.T) []byte {
 
 func write(t *testing.T, b []byte) (path string) {
 	t.Helper()
-	path = newPath(t)
+	path = filepath.Join(memoryDir(t), "mail.db")
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}

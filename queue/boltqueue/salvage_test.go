@@ -106,7 +106,7 @@ func TestSalvage(t *testing.T) {
 		q := mustOpen(t, opened, Options{})
 		want := stands(t, q)
 		for id := uint64(0); id < m.highWater; id++ {
-			if id > 1 && (!uses(id) || !*salvageAll && rand.IntN(80) > 0) {
+			if id > 1 && (!uses(id) || !*salvageAll && rand.IntN(200) > 0) {
 				continue
 			}
 			damaged := bytes.Clone(b)

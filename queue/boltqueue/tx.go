@@ -47,7 +47,7 @@ type laneMove struct {
 }
 
 func newTx(b *bolt.Tx) (*tx, error) {
-	t := &tx{ids: map[queue.ID]bool{}}
+	t := new(tx)
 	for _, x := range []struct {
 		name   string
 		bucket **bolt.Bucket
@@ -174,6 +174,9 @@ func (j *jobRecord) rows() *rows {
 // putJob stores j, of which these are the rows, in place of old, nil if j is new, and keeps every index in step. Both have
 // their messages.
 func (t *tx) putJob(old, j *jobRecord, r *rows) error {
+	if t.ids == nil {
+		t.ids = map[queue.ID]bool{}
+	}
 	t.ids[j.Key.ID] = true
 	if err := t.jobs.Put(r.job.key, r.job.record); err != nil {
 		return err

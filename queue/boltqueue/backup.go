@@ -82,7 +82,7 @@ func (q *Queue) copier(b *bolt.Tx) (*copier, error) {
 	m.root = uint64(b.Cursor().Bucket().Root())
 	m.highWater = uint64(b.Size() / m.pageSize)
 	m.txid = uint64(b.ID())
-	w, err := walk(q.file, m)
+	w, err := walkWhole(q.file, m)
 	if err != nil {
 		return nil, err
 	}

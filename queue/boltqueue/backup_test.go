@@ -114,7 +114,7 @@ func TestBackupAtWork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkStored(t, c, len(list(t, c, queue.Filter{Unfinished: true})))
+		checkUnfinished(t, c, len(list(t, c, queue.Filter{Unfinished: true})))
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -195,8 +195,8 @@ func TestReaderHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// checkStored reads every unfinished message.
-func checkStored(t *testing.T, q *Queue, want int) {
+// checkUnfinished reads every unfinished message.
+func checkUnfinished(t *testing.T, q *Queue, want int) {
 	t.Helper()
 	if got := list(t, q, queue.Filter{Unfinished: true}); len(got) != want {
 		t.Errorf("%d messages are stored, want %d", len(got), want)

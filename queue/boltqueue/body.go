@@ -130,6 +130,7 @@ type prepared struct {
 
 // draft is what was written ahead of a body.
 type draft struct {
+	of       queue.ID
 	body     uint64
 	segments uint32 // how many; if 0 there is no draft
 	ahead    sealedSegment
@@ -142,7 +143,7 @@ func (q *Queue) prepare(ctx context.Context, e *queue.Entry, limited bool) (*pre
 	if err := e.Check(); err != nil {
 		return nil, q.wrap(err)
 	}
-	p := &prepared{draft: draft{body: q.lastBody.Add(1)}, limited: limited}
+	p := &prepared{draft: draft{of: e.Message.ID, body: q.lastBody.Add(1)}, limited: limited}
 	if limited {
 		if full := q.limits.admit(q.limits.now(), 1); full != nil {
 			if err := q.unlessStored(p, e.Message.ID, full); err != nil {
@@ -281,19 +282,28 @@ func (q *Queue) discard(ps []*prepared, err error) {
 	}
 }
 
-// deleteDraft deletes a body that no message refers to.
+// deleteDraft deletes a body that no message refers to: one that still is a draft. That a transaction has failed doesn't mean
+// so, since it may be the other way round with one that was in doubt.
 type deleteDraft struct{ body uint64 }
 
 func (c *deleteDraft) apply(t *tx) error {
-	return errors.Join(deleteBody(t, c.body), t.drafts.Delete(numberKey(c.body)))
+	key := numberKey(c.body)
+	if t.drafts.Get(key) == nil {
+		return nil
+	}
+	return errors.Join(deleteBody(t, c.body), t.drafts.Delete(key))
 }
 
-// deleteBody deletes all segments of a body.
+// deleteBody deletes all segments of a body, except for damaged ones: which pages would become free isn't known.
 func deleteBody(t *tx, body uint64) error {
+	var k []byte
 	for {
-		k, err := nextSegment(t.bodies, body, nil)
-		if err != nil || k == nil {
+		var err error
+		if k, err = nextSegment(t.bodies, body, k); err != nil || k == nil {
 			return err
+		}
+		if t.pass(queue.Key{}, t.intact(k)) {
+			continue
 		}
 		if err := t.bodies.DeleteBucket(k); err != nil {
 			return err

@@ -2,26 +2,28 @@ package boltqueue
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"os"
-	"slices"
 
 	"github.com/postroad/postroad/queue"
 )
 
-// This file knows bbolt's file format, as far as it takes to see that bbolt can open a file. bbolt trusts what it maps: beyond
-// the end of a file that was cut off it dies by SIGBUS, and on a page that names itself as its child by stack overflow,
-// and neither can be recovered from. So the metas, the size, the freelist and the first pages of all buckets are checked before.
-// Numbers are in the byte order of the machine.
+// This file knows bbolt's file format, as far as it takes to see that bbolt can be let near a file. bbolt trusts what it maps:
+// beyond the end of a file that was cut off it dies by SIGBUS, on a page that leads back to itself by stack overflow, and
+// a size that has changed makes it copy gigabytes. So the metas and the size are checked before, and then every page of
+// the tree; see walk.go. Numbers are in the byte order of the machine.
 //
-//	page:     id 8 | flags 2 | count 2 | overflow 4 | elements
+//	page:     id 8 | flags 2 | count 2 | overflow 4 | elements | what they point to, in their order and without gaps
 //	meta:     magic 4 | version 4 | page size 4 | flags 4 | root 8 | sequence 8 | freelist 8 | high water 8 | txid 8 | FNV-1a 8
 //	branch:   position 4 | key size 4 | page 8
 //	leaf:     flags 4 | position 4 | key size 4 | value size 4
 //	freelist: page 8, ...; if count is 0xffff the first is the count
+//
+// bbolt has no use for the flags of a meta and passes them on. Here they are the CRC-32C of the freelist, if that was stored
+// when the file was closed.
 const (
 	pageHeader  = 16
 	metaSize    = 64
@@ -32,6 +34,7 @@ const (
 
 	branchFlag   = 0x01
 	leafFlag     = 0x02
+	metaFlag     = 0x04
 	freelistFlag = 0x10
 	bucketFlag   = 0x01 // of a leaf's element
 
@@ -45,13 +48,15 @@ type meta struct {
 	raw       []byte // the page up to the end of what matters
 	offset    int64  // where raw stands in the file
 	pageSize  int64
+	flags     uint32
 	root      uint64
 	freelist  uint64
 	highWater uint64 // the first page beyond those in use
 	txid      uint64
 }
 
-// check reports what is wrong with the file. It returns the meta that counts, nil if the file is new.
+// check reports what is wrong with the file, and makes one that was not closed one that was. It returns the meta that
+// counts, nil if the file is new.
 func check(f *os.File) (*meta, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -70,36 +75,65 @@ func check(f *os.File) (*meta, error) {
 	if m.highWater < 4 || m.highWater > uint64(info.Size()/m.pageSize) {
 		return nil, damaged("has %d octets, %d pages of %d are in use: it was cut off", info.Size(), m.highWater, m.pageSize)
 	}
-	c := checker{f: f, meta: m}
-	if m.closed() {
-		err = c.checkFreelist()
+	w := newWalker(f, m)
+	if m.closed() && w.sumFreelist() == m.flags {
+		return m, w.walk()
 	}
-	return m, cmp.Or(err, c.checkBuckets())
+	return w.restoreFreelist()
 }
 
 func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", queue.ErrDamaged, fmt.Sprintf(format, args...))
 }
 
-// unborn reports whether the file is empty, or as large as bbolt makes a new one and all zero: that is what a power loss
-// leaves of it when its size has reached the disk and its contents have not. Nothing was ever accepted into it.
+// unborn reports whether the file is empty, or what a power loss leaves of a new one: some of what bbolt writes first, and zeros.
+// Nothing was ever accepted into it.
 func unborn(f *os.File, size int64) (bool, error) {
-	if size == 0 {
-		return true, nil
-	}
-	if size != int64(4*os.Getpagesize()) {
-		return false, nil
+	whole := newFile(os.Getpagesize())
+	if size == 0 || size > int64(len(whole)) {
+		return size == 0, nil
 	}
 	b := make([]byte, size)
 	if _, err := f.ReadAt(b, 0); err != nil {
 		return false, err
 	}
-	for _, c := range b {
-		if c != 0 {
+	for i, c := range b {
+		if c != 0 && c != whole[i] {
 			return false, nil
 		}
 	}
+	if bytes.Equal(b, whole) {
+		return false, nil
+	}
 	return true, f.Truncate(0)
+}
+
+// newFile is a file as bbolt makes it: the metas, a freelist and a root with nothing in it.
+func newFile(pageSize int) []byte {
+	var b []byte
+	for id, flags := range []uint16{metaFlag, metaFlag, freelistFlag, leafFlag} {
+		b = append(b, make([]byte, pageSize)...)
+		native.PutUint64(b[id*pageSize:], uint64(id))
+		native.PutUint16(b[id*pageSize+8:], flags)
+	}
+	for id := range 2 {
+		m := meta{raw: b[id*pageSize:][:pageHeader+metaSize], offset: int64(id * pageSize), pageSize: int64(pageSize), freelist: 2, highWater: 4, txid: uint64(id)}
+		native.PutUint32(m.raw[pageHeader:], metaMagic)
+		native.PutUint32(m.raw[pageHeader+4:], metaVersion)
+		native.PutUint32(m.raw[pageHeader+8:], uint32(pageSize))
+		native.PutUint64(m.raw[pageHeader+16:], 3)
+		copy(m.raw, m.encode())
+	}
+	return b
+}
+
+// readNewestMeta returns the meta that bbolt goes by now.
+func readNewestMeta(f *os.File) (*meta, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return newestMeta(f, info.Size())
 }
 
 // newestMeta returns the meta that bbolt will go by. One of the two may be invalid: a crash while it was written leaves it so.
@@ -136,6 +170,7 @@ func readMeta(f *os.File, offset int64) *meta {
 		raw:       raw,
 		offset:    offset,
 		pageSize:  int64(native.Uint32(b[8:])),
+		flags:     native.Uint32(b[12:]),
 		root:      native.Uint64(b[16:]),
 		freelist:  native.Uint64(b[32:]),
 		highWater: native.Uint64(b[40:]),
@@ -152,6 +187,7 @@ func (m *meta) encode() []byte {
 	raw := bytes.Clone(m.raw)
 	native.PutUint64(raw, uint64(m.offset/m.pageSize))
 	b := raw[pageHeader:]
+	native.PutUint32(b[12:], m.flags)
 	native.PutUint64(b[16:], m.root)
 	native.PutUint64(b[32:], m.freelist)
 	native.PutUint64(b[40:], m.highWater)
@@ -181,177 +217,10 @@ func writeSynced(f *os.File, b []byte, offset int64) error {
 	return f.Sync()
 }
 
-type checker struct {
-	f *os.File
-	*meta
-	buf []byte // of the page that was read last
-}
-
-// page is the beginning of a page.
-type page struct {
-	id    uint64
-	flags uint16
-	count int
-	size  int64  // of the whole, with what overflows
-	b     []byte // at least its elements; until the next page is read
-}
-
-func (p page) end() uint64 { return p.id + uint64(native.Uint32(p.b[12:])) + 1 }
-
-// page reads the beginning of a page that must be of one of some kinds.
-func (c *checker) page(id uint64, kinds uint16) (p page, err error) {
-	if id < 2 || id >= c.highWater {
-		return p, damaged("refers to a page %d, which is not one of %d", id, c.highWater)
-	}
-	if err := c.read(id, c.pageSize); err != nil {
-		return p, err
-	}
-	p = page{id: id, flags: native.Uint16(c.buf[8:]), count: int(native.Uint16(c.buf[10:])), b: c.buf}
-	p.size = int64(p.end()-id) * c.pageSize
-	if native.Uint64(p.b) != id || p.flags&kinds == 0 || p.flags&(p.flags-1) != 0 || p.end() > c.highWater {
-		return p, damaged("has something else where page %d should be", id)
-	}
-	want := pageHeader + int64(p.count)*elementSize
-	if p.flags == freelistFlag {
-		want = p.size
-	}
-	if want > p.size {
-		return p, damaged("has a page %d of %d elements in %d octets", id, p.count, p.size)
-	}
-	if want > c.pageSize {
-		err = c.read(id, want)
-		p.b = c.buf
-	}
-	return p, err
-}
-
-func (c *checker) read(id uint64, n int64) error {
-	c.buf = slices.Grow(c.buf[:0], int(n))[:n]
-	_, err := c.f.ReadAt(c.buf, int64(id)*c.pageSize)
-	return err
-}
-
 // closed reports whether the file was closed by whoever used it last.
 func (m *meta) closed() bool { return m.freelist != noFreelist }
 
-func (c *checker) checkFreelist() error {
-	p, err := c.page(c.freelist, freelistFlag)
-	if err != nil {
-		return err
-	}
-	ids, count := p.b[pageHeader:], uint64(p.count)
-	if count == 0xffff {
-		count, ids = native.Uint64(ids), ids[8:]
-	}
-	if count > uint64(len(ids)/8) {
-		return damaged("has a freelist of %d pages where %d fit", count, len(ids)/8)
-	}
-	last := uint64(1)
-	for i := range count {
-		id := native.Uint64(ids[8*i:])
-		if id <= last || id >= c.highWater {
-			return damaged("has a freelist that is out of order")
-		}
-		last = id
-	}
-	return nil
-}
-
-// checkBuckets checks the page of the root, which lists the buckets, and the first page of each.
-func (c *checker) checkBuckets() error {
-	_, roots, err := c.refers(c.root)
-	for _, id := range roots {
-		if err == nil {
-			_, _, err = c.refers(id)
-		}
-	}
-	return err
-}
-
-// refers checks a page of a tree and returns the pages that it refers to: those it branches to, or those where the buckets in
-// it begin.
-func (c *checker) refers(id uint64) (p page, ids []uint64, err error) {
-	p, err = c.page(id, branchFlag|leafFlag)
-	if err != nil {
-		return p, nil, err
-	}
-	if p.flags == branchFlag {
-		ids, err = c.branches(p)
-		return p, ids, err
-	}
-	err = checkLeaf(p, func(at, size int64) error {
-		root, err := c.bucket(p, at, size)
-		if root != 0 {
-			ids = append(ids, root)
-		}
-		return err
-	})
-	return p, ids, err
-}
-
-// branches checks the elements of a branch and returns where they lead.
-func (c *checker) branches(p page) (ids []uint64, err error) {
-	if p.count == 0 {
-		return nil, damaged("has a page %d without branches", p.id)
-	}
-	for i := range p.count {
-		at := pageHeader + i*elementSize
-		e := p.b[at:]
-		end := int64(at) + int64(native.Uint32(e)) + int64(native.Uint32(e[4:]))
-		child := native.Uint64(e[8:])
-		if end > p.size || child < 2 || child >= c.highWater || child == p.id {
-			return nil, damaged("has a page %d that branches to page %d", p.id, child)
-		}
-		ids = append(ids, child)
-	}
-	return ids, nil
-}
-
-// checkLeaf checks the elements of a leaf, and calls bucket with where the value of each stands that is a bucket.
-func checkLeaf(p page, bucket func(at, size int64) error) error {
-	for i := range p.count {
-		at := pageHeader + i*elementSize
-		e := p.b[at:]
-		value := int64(at) + int64(native.Uint32(e[4:])) + int64(native.Uint32(e[8:]))
-		size := int64(native.Uint32(e[12:]))
-		if value+size > p.size {
-			return damaged("has an element that ends outside its page")
-		}
-		if native.Uint32(e)&bucketFlag == 0 {
-			continue
-		}
-		if err := bucket(value, size); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// bucketHeader is what a bucket's value begins with: the page of its root and its sequence. If the root is zero the page follows,
-// of a bucket so small that it needs none of its own.
-const bucketHeader = 16
-
-// bucket returns the root of a bucket whose value stands in p, zero if its contents are there, too; these are checked.
-func (c *checker) bucket(p page, at, size int64) (root uint64, err error) {
-	if size < bucketHeader || size > c.pageSize {
-		return 0, damaged("has a bucket of %d octets", size)
-	}
-	v := make([]byte, size)
-	if end := at + size; end <= int64(len(p.b)) {
-		copy(v, p.b[at:end])
-	} else if _, err := c.f.ReadAt(v, int64(p.id)*c.pageSize+at); err != nil {
-		return 0, err
-	}
-	if root = native.Uint64(v); root != 0 {
-		return root, nil
-	}
-	v = v[bucketHeader:]
-	if len(v) < pageHeader || native.Uint16(v[8:]) != leafFlag {
-		return 0, damaged("has a bucket without contents")
-	}
-	inline := page{count: int(native.Uint16(v[10:])), size: int64(len(v)), b: v}
-	if pageHeader+inline.count*elementSize > len(v) {
-		return 0, damaged("has a bucket of %d elements in %d octets", inline.count, len(v))
-	}
-	return 0, checkLeaf(inline, func(int64, int64) error { return damaged("has a bucket in a bucket too small for one") })
+// pages reads the pages that m says are in use.
+func (m *meta) pages(f io.ReaderAt) *pages {
+	return &pages{f: f, pageSize: m.pageSize, highWater: m.highWater}
 }

@@ -95,9 +95,13 @@ func (c *claim) isLeased(k queue.Key) bool {
 	return leased
 }
 
-// add leases a job, unless it is a suspect that must wait.
+// add leases a job, unless it is a suspect that must wait, or damaged: nobody gets that one from then on.
 func (c *claim) add(k queue.Key) (bool, error) {
 	j, err := c.t.stored(k)
+	if c.t.pass(k, err) {
+		c.unreadable[k] = true
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -130,14 +134,11 @@ func (c *claim) byKey() error {
 		if c.left() == 0 {
 			return nil
 		}
-		if c.isLeased(k) && !c.leases[k].idle {
+		if l := c.leases[k]; c.isLeased(k) && (l == nil || !l.idle) {
 			continue
 		}
 		j, err := c.t.job(k)
-		if err != nil {
-			return err
-		}
-		if j == nil || !j.Finished.IsZero() {
+		if err == nil && (j == nil || !j.Finished.IsZero()) {
 			continue
 		}
 		if _, err := c.add(k); err != nil {
@@ -149,7 +150,7 @@ func (c *claim) byKey() error {
 
 // takeExpired leases what has expired, and finds out when something else does.
 func (c *claim) takeExpired() error {
-	for e, err := range entries(c.t.expiry, nil, nil) {
+	for e, err := range c.t.entries(c.t.expiry, nil, nil) {
 		if err != nil {
 			return err
 		}
@@ -169,7 +170,9 @@ func (c *claim) takeExpired() error {
 			if _, err := c.add(e.key); err != nil {
 				return err
 			}
-			c.Next = earlier(c.Next, c.leases[e.key].end)
+			if l := c.leases[e.key]; l != nil {
+				c.Next = earlier(c.Next, l.end)
+			}
 		}
 	}
 	return nil
@@ -236,11 +239,11 @@ func (c *claim) takeLane(take *queue.Take) (next time.Time, err error) {
 
 // atHead reports whether the head of l is an entry that nobody has leased. If not, it looks for one that is.
 func (c *claim) atHead(l *lane) (bool, error) {
-	if !l.stale && !(l.lapsed && c.isLeased(l.head.key)) {
+	if !l.stale && !c.unreadable[l.head.key] && !(l.lapsed && c.isLeased(l.head.key)) {
 		return true, nil
 	}
 	prefix := lanePrefix(l.Lane)
-	for e, err := range entries(c.t.lanes, prefix, l.head.in(prefix)) {
+	for e, err := range c.t.entries(c.t.lanes, prefix, l.head.in(prefix)) {
 		if err != nil {
 			return false, err
 		}

@@ -15,6 +15,8 @@ type claims struct {
 	lanes  lanes
 	token  queue.Token // the latest one given out
 	suspects
+	// unreadable are jobs that could not be read, and that nobody gets.
+	unreadable map[queue.Key]bool
 }
 
 // lease is the latest claim of a job that has not been committed since.
@@ -36,7 +38,7 @@ type lease struct {
 func (l *lease) back() time.Time { return later(l.entry.at, l.end) }
 
 func newClaims() *claims {
-	return &claims{leases: map[queue.Key]*lease{}, lanes: lanes{all: map[queue.Lane]*lane{}}}
+	return &claims{leases: map[queue.Key]*lease{}, lanes: lanes{all: map[queue.Lane]*lane{}}, unreadable: map[queue.Key]bool{}}
 }
 
 // spend reports whether token is the one that k is leased under, and if so holds the lease for a commit.
@@ -87,7 +89,7 @@ func (c *claims) leasedAt(k queue.Key, now time.Time) (end time.Time, leased boo
 	l := c.leases[k]
 	switch {
 	case l == nil:
-		return time.Time{}, false
+		return time.Time{}, c.unreadable[k]
 	case l.end.After(now):
 		return l.end, true
 	}

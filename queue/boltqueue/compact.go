@@ -57,8 +57,7 @@ func wasteful(f *os.File, m *meta) bool {
 	if err != nil || !canCompact || !m.closed() || info.Size() < compactSize {
 		return false
 	}
-	c := checker{f: f, meta: m}
-	p, err := c.page(m.freelist, freelistFlag)
+	p, err := newWalker(f, m).page(m.freelist, freelistFlag)
 	return err == nil && 2*int64(m.highWater-p.freeCount())*m.pageSize < info.Size()
 }
 
@@ -82,7 +81,7 @@ func compact(f *os.File, m *meta, name string, o Options) (*os.File, error) {
 
 // compacted makes a copy of f.
 func compacted(f *os.File, m *meta, name string, o Options) (c *os.File, err error) {
-	w, err := walk(f, m)
+	w, err := walkWhole(f, m)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package boltqueue
 
 import (
 	"bufio"
+	"hash/crc32"
 	"io"
 	"math/bits"
 
@@ -39,7 +40,10 @@ func (c *copier) size() int64 { return int64(c.count+1) * c.pageSize }
 // copy writes a file with the same contents, that was closed and has no free pages.
 func (c *copier) copy(w io.Writer) error {
 	out := bufio.NewWriterSize(w, 1<<20)
-	for _, b := range c.metas() {
+	free := make([]byte, c.pageSize)
+	native.PutUint64(free, c.count)
+	native.PutUint16(free[8:], freelistFlag)
+	for _, b := range c.metas(crc32.Checksum(free, crc32.MakeTable(crc32.Castagnoli))) {
 		if _, err := out.Write(b); err != nil {
 			return err
 		}
@@ -63,22 +67,19 @@ func (c *copier) copy(w io.Writer) error {
 		}
 		id = p.end()
 	}
-	free := make([]byte, c.pageSize)
-	native.PutUint64(free, c.count)
-	native.PutUint16(free[8:], freelistFlag)
 	if _, err := out.Write(free); err != nil {
 		return err
 	}
 	return out.Flush()
 }
 
-// metas returns both meta pages of the copy. They say the same; the one whose turn it was is the later one.
-func (c *copier) metas() [2][]byte {
+// metas returns both meta pages of the copy, whose freelist has that checksum. They say the same; the one whose turn it was is the later one.
+func (c *copier) metas(free uint32) [2][]byte {
 	m := *c.meta
-	m.root, m.freelist, m.highWater = c.place(m.root), c.count, c.count+1
+	m.root, m.freelist, m.highWater, m.flags = c.place(m.root), c.count, c.count+1, free
 	var pages [2][]byte
 	for i := range pages {
-		m.txid = c.txid - (c.txid+uint64(i))%2
+		m.txid = c.meta.txid - (c.meta.txid+uint64(i))%2
 		m.offset = int64(i) * m.pageSize
 		pages[i] = append(m.encode(), make([]byte, m.pageSize-pageHeader-metaSize)...)
 	}
@@ -102,20 +103,19 @@ func (c *copier) moved(id uint64) (page, error) {
 	}
 	p.b = c.buf
 	native.PutUint64(p.b, c.place(id))
-	if p.flags == leafFlag {
-		return p, checkLeaf(p, func(at, size int64) error {
-			if size < bucketHeader {
-				return damaged("has a bucket of %d octets", size)
-			}
-			return c.move(p.b[at:])
-		})
-	}
-	for i := range p.count {
-		if err := c.move(p.b[pageHeader+i*elementSize+8:]); err != nil {
-			return p, err
+	i := 0
+	return p, c.elements(p, func(e element) error {
+		i++
+		switch {
+		case p.flags == branchFlag:
+			return c.move(p.b[pageHeader+(i-1)*elementSize+8:])
+		case !e.bucket:
+			return nil
+		case e.size < bucketHeader:
+			return damaged("has a bucket of %d octets", e.size)
 		}
-	}
-	return p, nil
+		return c.move(p.b[e.at:])
+	})
 }
 
 // move changes the reference that b begins with. Zero refers to no page.

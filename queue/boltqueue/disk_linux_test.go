@@ -1,12 +1,9 @@
 package boltqueue
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"syscall"
 	"testing"
 
@@ -67,50 +64,5 @@ func breakFile(t *testing.T, f *os.File) (heal func()) {
 		if err := errors.Join(syscall.Dup3(good, fd, 0), syscall.Close(good), bad.Close()); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// When syncs fail, what was said to be queued is there, what was said to have failed isn't, and only of one change is it said
-// that it can't be known. The system calls are made to fail from outside.
-func TestSyncFails(t *testing.T) {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip("strace is not installed")
-	}
-	if err := exec.Command(strace, "-o", os.DevNull, "true").Run(); err != nil {
-		t.Skipf("strace is not allowed to trace: %v", err)
-	}
-	doubts := 0
-	for nth := 3; nth < 11; nth++ { // of each thread; the first two are Open's
-		path := newPath(t)
-		if q, err := Open(path, Options{}); err != nil || q.Close() != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(strace, "-f", "-o", os.DevNull, "-e", fmt.Sprintf("inject=fdatasync:error=EIO:when=%d", nth), os.Args[0])
-		cmd.Env = append(os.Environ(), roleVariable+"=doubter", pathVariable+"="+path)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		q := mustOpen(t, path, Options{})
-		for line := range bytes.Lines(out) {
-			var said string
-			var id queue.ID
-			if _, err := fmt.Sscan(string(line), &said, &id); err != nil {
-				t.Fatal(err)
-			}
-			stored := len(list(t, q, queue.Filter{ID: id})) > 0
-			if said == "queued" && !stored || said == "failed" && stored {
-				t.Errorf("sync %d fails: %s %s, but stored is %v", nth, said, id, stored)
-			}
-			if said == "doubt" {
-				doubts++
-			}
-		}
-		checkIndexes(t, q)
-	}
-	if doubts == 0 {
-		t.Error("no failed sync left a doubt")
 	}
 }

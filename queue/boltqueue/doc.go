@@ -12,10 +12,11 @@
 //   - A message that ends the process whenever it is worked on is held when it has done so five times.
 //   - A body of any size passes through in pieces: a message of 25 MB costs less than 2 MB of memory on its way in or out.
 //     It is written once. A retry rewrites the record of its job, which is small.
-//   - Memory grows with lanes, not with jobs, and opening reads the first entry of each lane, not the jobs.
+//   - Memory grows with lanes, not with jobs. Opening looks at the pages that jobs and indexes stand in, but not into them, and
+//     reads the first entry of each lane.
 //   - A file that is cut, overwritten or of a newer version is refused with an error that names it; one of an older version is
 //     brought up to date. Every record has a version and a checksum; one that has changed is an error that wraps
-//     [queue.ErrDamaged], and never a wrong answer.
+//     [queue.ErrDamaged], and never a wrong answer. It harms one message, not the others.
 //
 // # Where the file may be
 //
@@ -97,6 +98,36 @@
 // of them, each while the same suspect is being worked on, to hold a job that is innocent. A claim by key is never noted
 // and never waits: it is how a host program changes a job, not how it tries one.
 //
-// If the second sync fails, which of the two states will survive is not known. The changes concerned end in
-// [queue.ErrInDoubt] and the queue takes no more until it is opened again.
+// If the second sync fails, which of the two states will survive is not known, and the changes concerned end in
+// [queue.ErrInDoubt]. The next call of any method writes and syncs the meta page once more. When that succeeds the changes are
+// certain, and the queue goes on; until then nothing is changed, and repeating them ends in ErrInDoubt again.
+//
+// # Damage
+//
+// bbolt trusts what it maps: on a file that was cut off it dies by SIGBUS, on a page that leads back to itself by stack
+// overflow, and with a page that is wrongly said to be free it overwrites mail. So Open checks the structure of all pages but
+// those of bodies before bbolt sees them, which takes about half a second for a million messages, and refuses a file in
+// which it is damaged. The list of free pages has a checksum; if that is wrong, or the file was not closed in order, all
+// pages are checked and the list is made anew, in two or three seconds for a million messages.
+//
+// Damage to one record, or to the pages of one body, is found when it is read. Claim passes over a job of which any part
+// can't be read and leases the others, a listing lists the others and ends in the error, and [Options].Observe is told
+// [Unreadable] once. A body that is damaged ends in io.ErrUnexpectedEOF. So does a page that the disk can't read any more.
+//
+// What is left: a write that fails while a page of a body is damaged that has not been looked at. bbolt then searches the
+// whole file for free pages, in a goroutine of its own, and ends the program if it comes across that page.
+//
+// [Check] finds what is wrong with a file that nobody has open, and [Salvage] makes a new queue of what can be read in it.
+// They don't use bbolt. As a command:
+//
+//	go run github.com/postroad/postroad/queue/boltqueue/boltcheck mail.db
+//	go run github.com/postroad/postroad/queue/boltqueue/boltcheck -salvage new.db mail.db
+//
+// These tests kill the process, take the power, make the disk fail and damage files, as often as they are told to:
+//
+//	go test -run 'TestKill' . -args -kill.rounds 500
+//	go test -run 'TestPowerLoss' . -args -power.images 0
+//	go test -run 'TestFailingDisk' . -args -inject.all
+//	go test -run 'TestDamage' . -args -damage.files 1000
+//	go test -run 'TestSalvage' . -args -salvage.all
 package boltqueue

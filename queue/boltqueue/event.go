@@ -32,13 +32,30 @@ func (Filling) event() {}
 type observer struct {
 	observe func(Event) // nil if nobody wants to know
 
-	mu      sync.Mutex // guards all below
-	events  []Event    // not told yet
-	telling bool       // there is a goroutine that tells them
+	mu      sync.Mutex      // guards all below
+	events  []Event         // not told yet
+	telling bool            // there is a goroutine that tells them
+	once    map[string]bool // what was told by tellOnce
 }
 
 // maxEvents is how many events wait for a slow Observe; further ones are lost.
 const maxEvents = 1000
+
+// maxOnce bounds how much tellOnce remembers; who has heard of so much needs to hear no more.
+const maxOnce = 10_000
+
+// tellOnce tells e unless something of that name was told before.
+func (o *observer) tellOnce(name string, e Event) {
+	o.mu.Lock()
+	known := o.once[name] || len(o.once) == maxOnce
+	if !known {
+		o.once[name] = true
+	}
+	o.mu.Unlock()
+	if !known {
+		o.tell(e)
+	}
+}
 
 func (o *observer) tell(e Event) {
 	o.mu.Lock()
@@ -73,3 +90,13 @@ func (o *observer) call(e Event) {
 	defer func() { _ = recover() }()
 	o.observe(e)
 }
+
+// Unreadable says that part of the file is damaged and is passed over, so that the rest can be used. It is told once.
+type Unreadable struct {
+	// Key is the job that can't be read, and that Claim therefore doesn't give out. It is zero if what is damaged doesn't
+	// say whose it is.
+	Key queue.Key
+	Err error // wraps queue.ErrDamaged
+}
+
+func (Unreadable) event() {}

@@ -38,9 +38,6 @@ func openSound(name string, flag int, perm os.FileMode, o Options) (*os.File, *m
 		return nil, nil, err
 	}
 	m, err := check(f)
-	if err == nil && m != nil && !m.closed() {
-		m, err = restoreFreelist(f, m)
-	}
 	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
 	}

@@ -78,7 +78,7 @@ func TestDiskFull(t *testing.T) {
 	if more := stuffQueue(t, q, "b"); len(more) > 0 {
 		t.Errorf("accepted beyond the end of the disk: %q", more)
 	}
-	checkStored(t, q, len(ids))
+	checkUnfinished(t, q, len(ids))
 
 	jobs := claimAll(t, q, start)
 	for _, j := range jobs { // a failed attempt each
@@ -93,7 +93,7 @@ func TestDiskFull(t *testing.T) {
 		finish(t, q, j, start)
 		if i == len(jobs)/2 {
 			ids = ids[i+1:]
-			checkStored(t, q, len(ids))
+			checkUnfinished(t, q, len(ids))
 			more := stuffQueue(t, q, "c")
 			if len(more) == 0 {
 				t.Error("finished messages make no room for others")
@@ -101,7 +101,7 @@ func TestDiskFull(t *testing.T) {
 			ids = append(ids, more...)
 		}
 	}
-	checkStored(t, q, len(ids)-(len(jobs)-len(jobs)/2-1))
+	checkUnfinished(t, q, len(ids)-(len(jobs)-len(jobs)/2-1))
 	for _, j := range claimAll(t, q, start) {
 		finish(t, q, j, start)
 	}
@@ -109,7 +109,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustEnqueue(t, q, message("large", random(1, 5<<20), "example.com"))
-	checkStored(t, q, 1)
+	checkUnfinished(t, q, 1)
 }
 
 // When a message and a commit share a transaction, and there is room only for the commit, the commit goes on.
@@ -138,7 +138,7 @@ func TestDiskFullGroup(t *testing.T) {
 	if err := <-committed; err != nil {
 		t.Errorf("Commit: %v", err)
 	}
-	checkStored(t, q, len(ids))
+	checkUnfinished(t, q, len(ids))
 }
 
 // A file can be opened when its disk is full, also if it was not closed.
@@ -174,7 +174,7 @@ func TestOpenDiskFull(t *testing.T) {
 			}
 			outside := stuff(t, dir)
 			q = mustOpen(t, path, Options{MinFree: -1})
-			checkStored(t, q, len(ids)-1)
+			checkUnfinished(t, q, len(ids)-1)
 			if how == "not closed" { // and copied from elsewhere: this file has no room left that it might use
 				if err := os.Remove(outside); err != nil {
 					t.Fatal(err)
@@ -183,7 +183,7 @@ func TestOpenDiskFull(t *testing.T) {
 			for _, j := range claimAll(t, q, start) {
 				finish(t, q, j, start)
 			}
-			checkStored(t, q, 0)
+			checkUnfinished(t, q, 0)
 			mustEnqueue(t, q, message("more", random(1, segmentSize), "example.com"))
 		})
 	}

@@ -2,18 +2,20 @@ package boltqueue
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/postroad/postroad/queue"
-	bolt "go.etcd.io/bbolt"
 )
 
 // pageSize is how many entries one transaction of a listing looks at, whether they match or not.
 const pageSize = 128
 
-// Jobs implements [queue.Queue].
+// Jobs implements [queue.Queue]. Jobs that can't be read because the file is damaged don't keep others from being listed: the
+// error, which wraps [queue.ErrDamaged] and names the first of them, comes last.
 func (q *Queue) Jobs(ctx context.Context, f queue.Filter) iter.Seq2[*queue.Job, error] {
 	return func(yield func(*queue.Job, error) bool) {
 		if err := q.ready(ctx); err != nil {
@@ -21,12 +23,14 @@ func (q *Queue) Jobs(ctx context.Context, f queue.Filter) iter.Seq2[*queue.Job, 
 			return
 		}
 		list := q.listing(f)
+		var damage error
 		for n := 0; ; {
-			jobs, more, err := q.page(ctx, list, &f)
+			jobs, more, passed, err := q.page(ctx, list, &f)
 			if err != nil {
 				yield(nil, err)
 				return
 			}
+			damage = cmp.Or(damage, passed)
 			for _, j := range jobs {
 				if !yield(j, nil) {
 					return
@@ -36,8 +40,11 @@ func (q *Queue) Jobs(ctx context.Context, f queue.Filter) iter.Seq2[*queue.Job, 
 				}
 			}
 			if !more {
-				return
+				break
 			}
+		}
+		if damage != nil && !f.Heads { // what can't be claimed is no head
+			yield(nil, q.wrap(damage))
 		}
 	}
 }
@@ -65,10 +72,10 @@ func (q *Queue) listing(f queue.Filter) lister {
 	return list
 }
 
-// page returns the jobs that match f of one page of list.
-func (q *Queue) page(ctx context.Context, list lister, f *queue.Filter) (jobs []*queue.Job, more bool, err error) {
+// page returns the jobs that match f of one page of list, and an error if some were passed over.
+func (q *Queue) page(ctx context.Context, list lister, f *queue.Filter) (jobs []*queue.Job, more bool, passed, err error) {
 	if err := q.ready(ctx); err != nil {
-		return nil, false, err
+		return nil, false, nil, err
 	}
 	q.claims.mu.Lock()
 	defer q.claims.mu.Unlock()
@@ -79,16 +86,22 @@ func (q *Queue) page(ctx context.Context, list lister, f *queue.Filter) (jobs []
 		}
 		for _, j := range found {
 			if err := t.addMessage(j); err != nil {
-				return err
+				if !t.pass(j.Key, err) {
+					return err
+				}
+				continue
 			}
 			if f.Match(&j.Job) {
 				q.claims.show(&j.Job)
 				jobs = append(jobs, &j.Job)
 			}
 		}
+		if len(t.unreadable) > 0 {
+			passed = t.unreadable[0].Err
+		}
 		return nil
 	})
-	return jobs, more, err
+	return jobs, more, passed, err
 }
 
 // keyLister lists in the order of keys.
@@ -107,15 +120,18 @@ func (l *keyLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 		if bytes.Equal(k, l.after) {
 			continue
 		}
-		key, err := parseJobKey(k)
-		if err != nil {
-			return nil, false, err
-		}
-		j, err := readJob(key, k, v)
-		if err != nil {
-			return nil, false, err
-		}
 		l.after = bytes.Clone(k)
+		key, err := parseJobKey(k)
+		var j *jobRecord
+		if err == nil {
+			j, err = readJob(key, k, v)
+		}
+		if t.pass(key, err) {
+			continue
+		}
+		if err != nil {
+			return nil, false, err
+		}
 		if jobs = append(jobs, j); len(jobs) == pageSize {
 			return jobs, true, nil
 		}
@@ -130,27 +146,34 @@ func (l *markLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 	c := t.marks.Cursor()
 	for k, v := c.Seek(numberKey(uint64(l.since) + 1)); k != nil && l.since+1 != 0; k, v = c.Next() {
 		mark, err := parseNumberKey(k)
+		if err == nil {
+			l.since = queue.Mark(mark)
+		}
+		key, j, err := t.marked(k, v)
+		if t.pass(key, err) {
+			continue
+		}
 		if err != nil {
 			return nil, false, err
 		}
-		fields, err := unseal(k, v)
-		if err != nil {
-			return nil, false, err
-		}
-		key, err := parseJobKey(fields)
-		if err != nil {
-			return nil, false, err
-		}
-		j, err := t.stored(key)
-		if err != nil {
-			return nil, false, err
-		}
-		l.since = queue.Mark(mark)
 		if jobs = append(jobs, j); len(jobs) == pageSize {
 			return jobs, true, nil
 		}
 	}
 	return jobs, false, nil
+}
+
+// marked returns the job of an entry in the index of marks.
+func (t *tx) marked(k, v []byte) (key queue.Key, j *jobRecord, err error) {
+	fields, err := unseal(k, v)
+	if err != nil {
+		return key, nil, err
+	}
+	if key, err = parseJobKey(fields); err != nil {
+		return key, nil, err
+	}
+	j, err = t.stored(key)
+	return key, j, err
 }
 
 // headLister lists the first claimable job of each lane.
@@ -169,14 +192,7 @@ func (l *headLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 	}
 	n := min(pageSize, len(l.lanes))
 	for _, lane := range l.lanes[:n] {
-		e, ok, err := l.claims.first(t.lanes, lanePrefix(lane))
-		if err != nil {
-			return nil, false, err
-		}
-		if !ok {
-			continue
-		}
-		j, err := t.job(e.key)
+		j, err := l.claims.first(t, lanePrefix(lane))
 		if err != nil {
 			return nil, false, err
 		}
@@ -188,23 +204,32 @@ func (l *headLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 	return jobs, len(l.lanes) > 0, nil
 }
 
-// first returns the entry that is, or becomes, claimable first: that of the earliest time, or end of lease, in the index.
-func (c *claims) first(index *bolt.Bucket, prefix []byte) (first entry, ok bool, err error) {
-	at := first.at // when first becomes claimable
-	for e, err := range entries(index, prefix, prefix) {
+// first returns the job of a lane that is, or becomes, claimable first: that of the earliest time, or end of lease, in the
+// index; nil if there is none.
+func (c *claims) first(t *tx, prefix []byte) (first *jobRecord, err error) {
+	var at time.Time // when first becomes claimable
+	for e, err := range t.entries(t.lanes, prefix, prefix) {
 		if err != nil {
-			return first, false, err
+			return nil, err
 		}
-		if ok && !e.at.Before(at) {
-			return first, true, nil
+		if first != nil && !e.at.Before(at) {
+			return first, nil
 		}
 		from := e.at
 		if l := c.leases[e.key]; l != nil {
 			from = later(from, l.end)
 		}
-		if !ok || from.Before(at) {
-			first, at, ok = e, from, true
+		if first != nil && !from.Before(at) {
+			continue
 		}
+		j, err := t.stored(e.key)
+		if t.pass(e.key, err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		first, at = j, from
 	}
-	return first, ok, nil
+	return first, nil
 }

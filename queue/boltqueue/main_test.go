@@ -2,19 +2,11 @@ package boltqueue
 
 import (
 	"bufio"
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
-	"strings"
-	"sync"
 	"testing"
-	"time"
-
-	"github.com/postroad/postroad/queue"
 )
 
 // The tests run this very program again as another process that uses a queue.
@@ -22,6 +14,8 @@ const (
 	roleVariable = "BOLTQUEUE_TEST_ROLE"
 	pathVariable = "BOLTQUEUE_TEST_PATH"
 	firstMessage = "BOLTQUEUE_TEST_FIRST"
+
+	noPause = "GORACE=atexit_sleep_ms=0" // which the race detector makes when a program ends
 )
 
 func TestMain(m *testing.M) {
@@ -35,10 +29,14 @@ func TestMain(m *testing.M) {
 		err = send(path, os.Getenv(firstMessage))
 	case "waiter":
 		err = await(path)
-	case "doubter":
-		err = doubt(path)
 	case "deliverer":
 		err = deliver(path)
+	case "worker":
+		err = work(path, os.Getenv(firstMessage))
+	case "victim":
+		err = readDamaged(path, os.Getenv(firstMessage))
+	case "sufferer":
+		err = suffer(path)
 	case "opener":
 		err = openOnly(path)
 	case "depth":
@@ -54,7 +52,7 @@ func TestMain(m *testing.M) {
 func child(t *testing.T, role, path string, env ...string) (*exec.Cmd, io.WriteCloser, *bufio.Scanner) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), append(env, roleVariable+"="+role, pathVariable+"="+path)...)
+	cmd.Env = append(os.Environ(), append(env, roleVariable+"="+role, pathVariable+"="+path, noPause)...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -68,152 +66,4 @@ func child(t *testing.T, role, path string, env ...string) (*exec.Cmd, io.WriteC
 		t.Fatal(err)
 	}
 	return cmd, in, bufio.NewScanner(out)
-}
-
-// numbered is message n of the kill test; every seventh has a body that is written ahead.
-func numbered(n int) *queue.Entry {
-	return message(queue.ID(fmt.Sprintf("m%06d", n)), numberedBody(n), "example.com")
-}
-
-func numberedBody(n int) io.Reader {
-	size := 100 + n%5*3000
-	if n%7 == 0 {
-		size += 2 * segmentSize
-	}
-	return random(n, size)
-}
-
-// send enqueues and delivers messages until it is killed, and says what has been done.
-func send(path, first string) error {
-	q, err := Open(path, Options{})
-	if err != nil {
-		return err
-	}
-	var n int
-	if _, err := fmt.Sscan(first, &n); err != nil {
-		return err
-	}
-	ctx := context.Background()
-	failed := make(chan error)
-	var mu sync.Mutex // guards n and the output
-	say := func(word string, id queue.ID) {
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Printf("%s %s\n", word, id)
-	}
-	for range 8 {
-		go func() {
-			for {
-				mu.Lock()
-				e := numbered(n)
-				n++
-				mu.Unlock()
-				if _, err := q.Enqueue(ctx, e); err != nil {
-					failed <- err
-				}
-				say("queued", e.Message.ID)
-			}
-		}()
-	}
-	go func() {
-		for {
-			c, err := q.Claim(ctx, queue.ClaimRequest{Now: start, Lease: time.Hour, Limit: 1})
-			if err != nil {
-				failed <- err
-			}
-			for _, j := range c.Jobs {
-				j.Recipients[0].State, j.Finished = queue.Delivered, start
-				if err := q.Commit(ctx, j); err != nil {
-					failed <- err
-				}
-				say("finished", j.Key.ID)
-			}
-		}
-	}()
-	return <-failed
-}
-
-// doubt enqueues until it can't be known what has become of a message, and says of each what it was told.
-func doubt(path string) error {
-	q, err := Open(path, Options{})
-	if err != nil {
-		return err
-	}
-	for n := range 40 {
-		e := numbered(n)
-		_, err := q.Enqueue(context.Background(), e)
-		switch {
-		case err == nil:
-			fmt.Println("queued", e.Message.ID)
-		case !errors.Is(err, queue.ErrInDoubt):
-			fmt.Println("failed", e.Message.ID)
-		default:
-			fmt.Println("doubt", e.Message.ID)
-			if _, err := q.Enqueue(context.Background(), numbered(n+1)); err == nil || errors.Is(err, queue.ErrInDoubt) {
-				return fmt.Errorf("after a doubt the queue goes on: %w", err)
-			}
-			fmt.Println("failed", numbered(n+1).Message.ID)
-			return q.Close()
-		}
-	}
-	return q.Close()
-}
-
-// Whatever was acknowledged before a kill is there after it.
-func TestKill(t *testing.T) {
-	path := newPath(t)
-	queued, finished := map[queue.ID]bool{}, map[queue.ID]bool{}
-	first := 0
-	for range 6 {
-		cmd, _, out := child(t, "sender", path, fmt.Sprintf("%s=%d", firstMessage, first))
-		for lines := 20 + rand.IntN(200); out.Scan(); lines-- {
-			if lines == 0 { // what it says until it is dead counts, too
-				if err := cmd.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			word, id, _ := strings.Cut(out.Text(), " ")
-			queued[queue.ID(id)] = true
-			if word == "finished" {
-				finished[queue.ID(id)] = true
-			}
-		}
-		if err := cmd.Wait(); err == nil {
-			t.Fatal("the other process ended by itself")
-		}
-		first += 10_000
-		checkAcknowledged(t, path, queued, finished)
-	}
-}
-
-func checkAcknowledged(t *testing.T, path string, queued, finished map[queue.ID]bool) {
-	t.Helper()
-	q, err := Open(path, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
-	stored := map[queue.ID]bool{}
-	for j, err := range q.Jobs(context.Background(), queue.Filter{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		stored[j.Key.ID] = true
-		if finished[j.Key.ID] && j.Finished.IsZero() {
-			t.Errorf("%q came back after it was finished", j.Key.ID)
-		}
-		if j.Finished.IsZero() {
-			var n int
-			if _, err := fmt.Sscanf(string(j.Key.ID), "m%d", &n); err != nil {
-				t.Fatal(err)
-			}
-			checkBody(t, q, j.Key.ID, numberedBody(n))
-		}
-	}
-	for id := range queued {
-		if !stored[id] {
-			t.Errorf("%q was acknowledged and is lost", id)
-		}
-	}
-	checkIndexes(t, q)
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -20,7 +21,7 @@ import (
 type Queue struct {
 	path      string
 	db        *bolt.DB
-	file      *os.File
+	file      *os.File // the one that db works on
 	claims    *claims
 	limits    *limits
 	observer  *observer
@@ -35,7 +36,11 @@ type Queue struct {
 	mu      sync.Mutex // guards all below
 	waiting []*member  // the line to the writer
 	closed  bool
-	failed  error // why nothing can be written any more
+	doubt   *doubt // what must be settled before anything is written; nil almost always
+
+	observe func(Event)
+	telling sync.Mutex      // guards told, and is held while observe runs
+	told    map[string]bool // what was said to be unreadable
 }
 
 var (
@@ -48,11 +53,11 @@ var (
 // earlier users have ended.
 //
 // The error names the path, as a *fs.PathError. It wraps [queue.ErrLocked] if another process has the file open and kept it
-// for LockWait, [queue.ErrDamaged] if the file is cut off, overwritten or no queue at all, [queue.ErrVersion] if a newer
-// version of this package wrote it.
+// for LockWait, [queue.ErrDamaged] if the file is cut off, overwritten or no queue at all ([Salvage] makes a new one of what is
+// left), [queue.ErrVersion] if a newer version of this package wrote it.
 func Open(path string, o Options) (*Queue, error) {
 	o = o.withDefaults()
-	observer := &observer{observe: o.Observe}
+	observer := &observer{observe: o.Observe, once: map[string]bool{}}
 	q := &Queue{
 		path:      path,
 		retention: &retention{keep: o.Retention},
@@ -98,6 +103,7 @@ func (q *Queue) open(o Options) (err error) {
 		}
 	}()
 	defer rescue(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	// The freelist is stored when the file is closed, not with every commit: it has 8 octets for each free page, which is
 	// megabytes once a large queue was drained. A file that was not closed has none, and is scanned for free pages. As a hash
 	// map it doesn't slow down when much is free. More is mapped than there is, so that the writer need not wait for readers to
@@ -139,10 +145,14 @@ func (q *Queue) open(o Options) (err error) {
 	for _, k := range poisoned {
 		q.observer.tell(Poisoned{k})
 	}
-	q.room.measure()
-	q.limits.committed(q.room.inUse(), q.limits.inUse.messages)
+	q.measure(q.limits.inUse.messages)
 	return q.db.View(func(b *bolt.Tx) error {
-		return errors.Join(q.readLanes(b), q.readLastBody(b), q.readFinished(b))
+		t, err := q.newTx(b)
+		if err != nil {
+			return err
+		}
+		defer func() { q.report(t.unreadable) }()
+		return errors.Join(q.readLanes(t), q.readLastBody(b), q.readFinished(t))
 	})
 }
 
@@ -158,6 +168,10 @@ func (q *Queue) begin(b *bolt.Tx) (poisoned []queue.Key, err error) {
 	}
 	t, err := newTx(b)
 	if err != nil {
+		return nil, err
+	}
+	defer func() { q.report(t.unreadable) }()
+	if err := t.restoreMarks(); err != nil {
 		return nil, err
 	}
 	file := b.Bucket([]byte(fileBucket))
@@ -183,23 +197,23 @@ func (q *Queue) begin(b *bolt.Tx) (poisoned []queue.Key, err error) {
 }
 
 // readLanes finds the first entry of each lane, with one seek for each.
-func (q *Queue) readLanes(b *bolt.Tx) error {
-	t, err := newTx(b)
-	if err != nil {
-		return err
-	}
+func (q *Queue) readLanes(t *tx) error {
 	c := t.lanes.Cursor()
 	for k, v := c.First(); k != nil; {
 		l, n, err := parseLane(k)
-		if err != nil {
-			return err
+		var e entry
+		if err == nil {
+			e, err = readEntry(k, v, n)
 		}
-		e, err := readEntry(k, v, n)
-		if err != nil {
+		switch {
+		case t.pass(e.key, err):
+			k, v = c.Next()
+		case err != nil:
 			return err
+		default:
+			q.claims.lanes.offer(l, e)
+			k, v = c.Seek(afterPrefix(k[:n]))
 		}
-		q.claims.lanes.offer(l, e)
-		k, v = c.Seek(afterPrefix(k[:n]))
 	}
 	return nil
 }
@@ -233,7 +247,10 @@ func afterPrefix(prefix []byte) []byte {
 func (q *Queue) deleteDrafts() error {
 	var drafts []uint64
 	err := q.view(func(t *tx) error {
-		return t.drafts.ForEach(func(k, _ []byte) error {
+		return t.drafts.ForEach(func(k, v []byte) error {
+			if _, err := unseal(k, v); err != nil { // whose body would it delete?
+				return t.unlessPassed(queue.Key{}, err)
+			}
 			n, err := parseNumberKey(k)
 			drafts = append(drafts, n)
 			return err
@@ -259,7 +276,7 @@ func (q *Queue) Close() error {
 	}
 	<-q.stopped
 	var err error
-	if !closed && q.failed == nil {
+	if !closed {
 		err = q.end()
 	}
 	return q.wrap(errors.Join(err, q.db.Close()))
@@ -269,11 +286,14 @@ func (q *Queue) Close() error {
 // them; the first commit after Open leaves it out again. If the disk has no room for that, the next Open takes the end for a
 // crash, which does no harm.
 func (q *Queue) end() error {
+	if err := q.settleDoubt(); err != nil {
+		return err
+	}
 	if q.room.reserve(q.room.free/q.room.pageSize*8+64<<10) != nil {
 		return nil
 	}
 	q.db.NoFreelistSync = false // the writer, which reads it, has stopped
-	return q.update(func(b *bolt.Tx) error {
+	err := q.update(func(b *bolt.Tx) error {
 		file := b.Bucket([]byte(fileBucket))
 		opened, err := number(file, openedKey, 64)
 		if err != nil {
@@ -285,16 +305,24 @@ func (q *Queue) end() error {
 		}
 		return errors.Join(t.acquit(), putNumber(file, closedKey, opened))
 	})
+	if err != nil {
+		return undoubted(err)
+	}
+	return sealFreelist(q.file)
 }
 
-// ready is how each method begins.
+// ready is how each method begins. If an earlier change is in doubt it waits for that to be settled.
 func (q *Queue) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return q.wrap(err)
 	}
 	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.unusable()
+	err, doubt := q.unusable(), q.doubt
+	q.mu.Unlock()
+	if err == nil && doubt != nil {
+		err = q.submit(ctx, nil, 0)
+	}
+	return err
 }
 
 // unusable says why the queue can't be used, if so. It needs q.mu.
@@ -302,7 +330,7 @@ func (q *Queue) unusable() error {
 	if q.closed {
 		return q.wrap(queue.ErrClosed)
 	}
-	return q.wrap(q.failed)
+	return nil
 }
 
 // wrap adds whose error it is.
@@ -310,8 +338,11 @@ func (q *Queue) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+	switch {
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
 		err = queue.ErrClosed
+	case errors.Is(err, bolterrors.ErrIncompatibleValue), errors.Is(err, bolterrors.ErrBucketExists):
+		err = damaged("has something in a place that isn't its own: %v", err)
 	}
 	return fmt.Errorf("boltqueue: %s: %w", q.path, err)
 }

@@ -109,6 +109,9 @@ func (r *reader) next(t *tx) error {
 	if !follows(k, r.segment, r.body) {
 		return fmt.Errorf("%w or deleted: %d octets are missing", queue.ErrDamaged, r.left)
 	}
+	if err := t.intact(k); err != nil {
+		return err
+	}
 	r.segment, r.n = k, 0
 	if ok, err := r.read(t); ok || err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/queue"
-	bolt "go.etcd.io/bbolt"
 )
 
 // finish takes leave of a message whose last job is finished: its body goes, and it is filed by the time it ended.
@@ -55,11 +54,7 @@ func (r *retention) saw(at time.Time) (before time.Time) {
 }
 
 // readFinished finds when the first of the finished messages ended.
-func (q *Queue) readFinished(b *bolt.Tx) error {
-	t, err := newTx(b)
-	if err != nil {
-		return err
-	}
+func (q *Queue) readFinished(t *tx) error {
 	oldest, err := t.purge(time.Time{}, 0)
 	q.retention.committed(oldest)
 	return err
@@ -119,15 +114,22 @@ func (t *tx) purge(before time.Time, budget int) (oldest time.Time, err error) {
 
 func (t *tx) purgeFirst(before time.Time, budget int) (oldest time.Time, err error) {
 	for {
-		k, _ := t.finished.Cursor().First()
+		k, v := t.finished.Cursor().First()
 		if k == nil {
 			return time.Time{}, nil
+		}
+		k = bytes.Clone(k)
+		if _, err := unseal(k, v); budget > 0 && t.pass(queue.Key{}, err) { // whose jobs would it delete?
+			if err := t.finished.Delete(k); err != nil {
+				return time.Time{}, err
+			}
+			budget--
+			continue
 		}
 		at, id, err := parseFinishedKey(k)
 		if err != nil || budget == 0 || !at.Before(before) {
 			return at, err
 		}
-		k = bytes.Clone(k)
 		if budget, err = t.purgeJobs(id, budget); err != nil || budget == 0 {
 			return at, err
 		}
@@ -153,7 +155,7 @@ func (t *tx) purgeJobs(id queue.ID, budget int) (int, error) {
 			return 0, err
 		}
 		j, err := readJob(key, k, v)
-		if err != nil {
+		if err != nil && !t.pass(key, err) {
 			return 0, err
 		}
 		if err := t.jobs.Delete(bytes.Clone(k)); err != nil {

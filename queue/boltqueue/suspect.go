@@ -1,6 +1,7 @@
 package boltqueue
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"time"
@@ -52,25 +53,24 @@ func (n note) encode() []byte {
 // allNotes reads the notes. There are no more than there were jobs under way at the ends that are remembered.
 func (t *tx) allNotes() (list []note, err error) {
 	err = t.claimed.ForEach(func(k, v []byte) error {
-		key, err := parseJobKey(k)
-		if err != nil {
-			return err
+		n, err := decodeNote(k, v)
+		if err == nil {
+			list = append(list, n)
 		}
-		fields, err := unseal(k, v)
-		if err != nil {
-			return err
-		}
-		n, err := decodeNote(key, fields)
-		list = append(list, n)
-		return err
+		return t.unlessPassed(n.key, err)
 	})
 	return list, err
 }
 
-func decodeNote(key queue.Key, fields []byte) (note, error) {
+func decodeNote(k, v []byte) (note, error) {
+	key, err := parseJobKey(k)
+	if err != nil {
+		return note{}, err
+	}
+	fields, err := unseal(k, v)
 	d := decoder{b: fields}
 	n := note{key: key, ends: int(d.uint(31)), leased: d.bool()}
-	return n, d.end("note of a claim")
+	return n, cmp.Or(err, d.end("note of a claim"))
 }
 
 // judge counts the unclean end before this opening against the jobs that were leased, holds those that have had enough, and
@@ -95,6 +95,9 @@ func (s *suspects) judge(t *tx) (poisoned []queue.Key, err error) {
 			continue
 		}
 		j, err := t.stored(n.key)
+		if t.pass(n.key, err) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"os"
 	"time"
 
 	"github.com/postroad/postroad/queue"
@@ -30,12 +31,16 @@ type tx struct {
 	file, messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes, claimed *bolt.Bucket
 
 	// What a writing transaction collects for the moment after its commit.
-	moves  []laneMove  // what has changed in the index of lanes
-	spent  []queue.Key // jobs whose lease ends
-	latest time.Time   // the latest time that a change has named
-	purges int         // jobs to be purged beyond what the number of changes allows
+	moves  []laneMove        // what has changed in the index of lanes
+	spent  []queue.Key       // jobs whose lease ends
+	latest time.Time         // the latest time that a change has named
+	ids    map[queue.ID]bool // messages of which anything has changed
+	purges int               // jobs to be purged beyond what the number of changes allows
 	limits *limits
 	inUse  usage // with what the transaction adds
+
+	disk       *os.File     // the pages of which intact looks at; nil if nobody asks
+	unreadable []Unreadable // what was passed over
 }
 
 // laneMove is a job that has a new entry in its lane, nil if it has none.
@@ -67,6 +72,15 @@ func newTx(b *bolt.Tx) (*tx, error) {
 		}
 	}
 	return t, nil
+}
+
+// newTx is a transaction on the file of q.
+func (q *Queue) newTx(b *bolt.Tx) (*tx, error) {
+	t, err := newTx(b)
+	if err == nil {
+		t.disk = q.file
+	}
+	return t, err
 }
 
 // put stores a record.
@@ -164,6 +178,10 @@ func (j *jobRecord) rows() *rows {
 // putJob stores j, of which these are the rows, in place of old, nil if j is new, and keeps every index in step. Both have
 // their messages.
 func (t *tx) putJob(old, j *jobRecord, r *rows) error {
+	if t.ids == nil {
+		t.ids = map[queue.ID]bool{}
+	}
+	t.ids[j.Key.ID] = true
 	if err := t.jobs.Put(r.job.key, r.job.record); err != nil {
 		return err
 	}
@@ -258,11 +276,14 @@ func (e entry) compare(o entry) int {
 }
 
 // entries goes through the entries of an index behind prefix that don't come before from, earliest first.
-func entries(index *bolt.Bucket, prefix, from []byte) iter.Seq2[entry, error] {
+func (t *tx) entries(index *bolt.Bucket, prefix, from []byte) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
 		c := index.Cursor()
 		for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			e, err := readEntry(k, v, len(prefix))
+			if t.pass(e.key, err) {
+				continue
+			}
 			if !yield(e, err) || err != nil {
 				return
 			}
@@ -271,9 +292,9 @@ func entries(index *bolt.Bucket, prefix, from []byte) iter.Seq2[entry, error] {
 }
 
 func readEntry(k, v []byte, prefix int) (e entry, err error) {
-	if _, err := unseal(k, v); err != nil {
-		return e, err
-	}
 	e.at, e.key, err = parseEntryKey(k[prefix:])
+	if _, damage := unseal(k, v); damage != nil {
+		err = damage // what else there is may have changed
+	}
 	return e, err
 }

@@ -2,7 +2,10 @@ package boltqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/postroad/postroad/queue"
@@ -18,10 +21,10 @@ type change interface {
 
 // member is a change that waits for the writer.
 type member struct {
-	change
-	size int           // octets it adds, roughly
-	err  error         // what became of the transaction; to be read after done
-	done chan struct{} // closed when the transaction has ended
+	change               // nil if it only waits for a doubt to be settled
+	size   int           // octets it adds, roughly
+	err    error         // what became of the transaction; to be read after done
+	done   chan struct{} // closed when the transaction has ended
 }
 
 // groupSize bounds what one transaction takes in, since bbolt holds it in memory.
@@ -68,9 +71,9 @@ func (q *Queue) write() {
 		}
 		for group := q.nextGroup(); len(group) > 0; group = q.nextGroup() {
 			if fit := q.makeRoom(group); len(fit) > 0 {
-				err := q.wrap(q.commitGroup(fit))
+				err := q.commitGroup(fit)
 				for _, m := range fit {
-					m.err = err
+					m.err = q.wrap(q.outcome(m, err))
 				}
 			}
 			for _, m := range group {
@@ -96,17 +99,18 @@ func (q *Queue) nextGroup() []*member {
 
 // commitGroup makes the changes of group in one transaction, and then brings leases and lanes in memory up to date.
 func (q *Queue) commitGroup(group []*member) error {
-	q.mu.Lock()
-	failed := q.failed
-	q.mu.Unlock()
-	if failed != nil {
-		return failed
+	if err := q.settleDoubt(); err != nil {
+		return err
+	}
+	group = slices.DeleteFunc(slices.Clone(group), func(m *member) bool { return m.change == nil })
+	if len(group) == 0 {
+		return nil
 	}
 	var t *tx
 	var oldest time.Time
 	inUse := q.limits.now()
 	err := q.update(func(b *bolt.Tx) (err error) {
-		if t, err = newTx(b); err != nil {
+		if t, err = q.newTx(b); err != nil {
 			return err
 		}
 		t.limits, t.inUse = q.limits, inUse
@@ -116,23 +120,38 @@ func (q *Queue) commitGroup(group []*member) error {
 			}
 		}
 		if t.inUse.messages != inUse.messages {
-			if err := putNumber(t.file, unfinishedKey, uint64(t.inUse.messages)); err != nil {
+			if err := putNumber(t.file, unfinishedKey, uint64(max(0, t.inUse.messages))); err != nil {
 				return err
 			}
 		}
 		oldest, err = t.purge(q.retention.saw(t.latest), purgeLimit(len(group))+t.purges)
 		return err
 	})
-	if t != nil {
-		q.claims.settle(t, err == nil)
+	if t == nil {
+		return err
 	}
-	if err == nil {
-		inUse.messages = t.inUse.messages
+	q.report(t.unreadable)
+	stored := func() {
+		q.claims.settle(t, true)
 		q.retention.committed(oldest)
+		q.measure(t.inUse.messages)
 	}
-	q.room.measure()
-	q.limits.committed(q.room.inUse(), inUse.messages)
+	switch {
+	case err == nil:
+		stored()
+	case errors.Is(err, queue.ErrInDoubt):
+		q.doubt.ids, q.doubt.stored = t.ids, stored
+	default:
+		q.claims.settle(t, false)
+		q.measure(inUse.messages)
+	}
 	return err
+}
+
+// measure notes what is in use after a transaction, with so many unfinished messages.
+func (q *Queue) measure(messages int64) {
+	q.room.measure()
+	q.limits.committed(q.room.inUse(), messages)
 }
 
 // update runs fn in a writing transaction and commits it.
@@ -140,13 +159,12 @@ func (q *Queue) commitGroup(group []*member) error {
 // bbolt writes and syncs the pages, then writes and syncs the meta page that makes them the newest state. An error of Commit
 // doesn't say which of these failed, but the file does: as long as the old meta page is the one that is read, the new state
 // can never appear, and the change has failed. If the new one is read, only its sync can have failed, and nobody knows
-// which of the two a power loss would leave. The writes that follow would reuse pages of the state that may be the
-// surviving one, so none may follow: the queue refuses further work until it is opened again, and Open makes whichever
-// state it finds durable before it builds on it.
+// which of the two a power loss would leave: the change is in doubt.
 //
 // It doesn't use bbolt's Update, which looks for free pages in the whole file if fn panics, in a goroutine of its own.
 func (q *Queue) update(fn func(*bolt.Tx) error) (err error) {
 	defer rescue(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	b, err := q.db.Begin(true)
 	if err != nil {
 		return err
@@ -163,9 +181,7 @@ func (q *Queue) update(fn func(*bolt.Tx) error) (err error) {
 	if e := q.db.View(func(b *bolt.Tx) error { visible = b.ID() >= id; return nil }); e != nil || !visible {
 		return err
 	}
-	q.mu.Lock()
-	q.failed = fmt.Errorf("an earlier change could not be synced, open the queue again: %w", err)
-	q.mu.Unlock()
+	q.raiseDoubt()
 	return fmt.Errorf("%w: %w", queue.ErrInDoubt, err)
 }
 
@@ -179,19 +195,25 @@ func (q *Queue) view(fn func(*tx) error) (err error) {
 		return err
 	}
 	defer func() { err = q.wrap(err) }()
+	var unreadable []Unreadable
+	defer func() { q.report(unreadable) }()
 	defer rescue(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	return q.db.View(func(b *bolt.Tx) error {
-		t, err := newTx(b)
+		t, err := q.newTx(b)
 		if err != nil {
 			return err
 		}
-		return fn(t)
+		err = fn(t)
+		unreadable = t.unreadable
+		return err
 	})
 }
 
 // rescue makes an error of a panic: bbolt panics when a page it reads isn't what it should be, and a damaged file must
-// not end the program. Its transactions roll back on the way up, so the file is as it was. Damage that makes bbolt read
-// beyond the file or go round in circles can't be caught like this; Open looks for it where it can be seen cheaply.
+// not end the program. Its transactions roll back on the way up, so the file is as it was. With SetPanicOnFault that is so
+// for pages, too, that can't be read at all. What makes bbolt go round in circles, or fail in a goroutine of its own, can't
+// be caught like this; Open looks for that.
 func rescue(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%w: %v", queue.ErrDamaged, p)

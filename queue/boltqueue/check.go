@@ -117,11 +117,10 @@ func newFile(pageSize int) []byte {
 		native.PutUint16(b[id*pageSize+8:], flags)
 	}
 	for id := range 2 {
-		m := meta{raw: b[id*pageSize:][:pageHeader+metaSize], offset: int64(id * pageSize), pageSize: int64(pageSize), freelist: 2, highWater: 4, txid: uint64(id)}
+		m := meta{raw: b[id*pageSize:][:pageHeader+metaSize], offset: int64(id * pageSize), pageSize: int64(pageSize), root: 3, freelist: 2, highWater: 4, txid: uint64(id)}
 		native.PutUint32(m.raw[pageHeader:], metaMagic)
 		native.PutUint32(m.raw[pageHeader+4:], metaVersion)
 		native.PutUint32(m.raw[pageHeader+8:], uint32(pageSize))
-		native.PutUint64(m.raw[pageHeader+16:], 3)
 		copy(m.raw, m.encode())
 	}
 	return b

@@ -145,6 +145,7 @@ func TestNoteFails(t *testing.T) {
 	checkIndexes(t, q)
 }
 
+// A damaged note is passed over: the jobs of all others are none the worse for it.
 func TestDamagedNotes(t *testing.T) {
 	for name, edit := range map[string]func(claimed *bolt.Bucket) error{
 		"no key":        func(claimed *bolt.Bucket) error { return put(claimed, []byte("a"), []byte{0, 1}) },
@@ -154,9 +155,15 @@ func TestDamagedNotes(t *testing.T) {
 	} {
 		path := write(t, sample(t))
 		edited(t, path, func(b *bolt.Tx) error { return edit(b.Bucket([]byte(claimedBucket))) })
-		_, err := Open(path, Options{})
-		if wantPathError(t, path, err, queue.ErrDamaged); t.Failed() {
-			t.Error(name)
+		var events []Event
+		q := mustOpen(t, path, Options{Observe: func(e Event) { events = append(events, e) }})
+		waitTold(q)
+		if len(events) != 1 {
+			t.Fatalf("%s: told %v", name, events)
 		}
+		if u, ok := events[0].(Unreadable); !ok || !errors.Is(u.Err, queue.ErrDamaged) {
+			t.Errorf("%s: told %+v", name, events[0])
+		}
+		wantSuspects(t, q, map[queue.Key]int{})
 	}
 }

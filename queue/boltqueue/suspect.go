@@ -1,7 +1,6 @@
 package boltqueue
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"time"
@@ -53,7 +52,7 @@ func (n note) encode() []byte {
 // allNotes reads the notes. There are no more than there were jobs under way at the ends that are remembered.
 func (t *tx) allNotes() (list []note, err error) {
 	err = t.claimed.ForEach(func(k, v []byte) error {
-		n, err := decodeNote(k, v)
+		n, err := readNote(k, v)
 		if err == nil {
 			list = append(list, n)
 		}
@@ -62,15 +61,22 @@ func (t *tx) allNotes() (list []note, err error) {
 	return list, err
 }
 
-func decodeNote(k, v []byte) (note, error) {
+func readNote(k, v []byte) (note, error) {
 	key, err := parseJobKey(k)
 	if err != nil {
 		return note{}, err
 	}
 	fields, err := unseal(k, v)
+	if err != nil {
+		return note{key: key}, err
+	}
+	return decodeNote(key, fields)
+}
+
+func decodeNote(key queue.Key, fields []byte) (note, error) {
 	d := decoder{b: fields}
 	n := note{key: key, ends: int(d.uint(31)), leased: d.bool()}
-	return n, cmp.Or(err, d.end("note of a claim"))
+	return n, d.end("note of a claim")
 }
 
 // judge counts the unclean end before this opening against the jobs that were leased, holds those that have had enough, and

@@ -20,10 +20,15 @@ func crash(t *testing.T, q *Queue, events *[]Event) *Queue {
 			*events = append(*events, e)
 		}
 	}})
+	waitTold(q)
+	return q
+}
+
+// waitTold waits until every event was told.
+func waitTold(q *Queue) {
 	for q.observer.busy() {
 		time.Sleep(time.Millisecond)
 	}
-	return q
 }
 
 // busy reports whether there are events that were not told yet.

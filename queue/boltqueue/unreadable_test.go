@@ -72,6 +72,7 @@ func TestUnreadable(t *testing.T) {
 			if !slices.Equal(got, []queue.ID{"second", "third"}) {
 				t.Errorf("claimed %q", got)
 			}
+			waitTold(q)
 			if len(told) != 1 {
 				t.Fatalf("told %q", told)
 			}

@@ -1,0 +1,258 @@
+//go:build linux
+
+package smtpclient_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+	"github.com/postroad/postroad/smtpclient"
+)
+
+// TestInterop sends to servers that others have written, in every way that they offer. What is in the mailboxes afterwards
+// is what was sent, octet for octet, below what the server has put on top.
+func TestInterop(t *testing.T) {
+	key := newDKIMKey(t)
+	letters := []letter{
+		{name: "odd lines", to: users[:1], text: oddLines},
+		{name: "no line end", to: users[:1], text: strings.TrimSuffix(oddLines, "\r\n")},
+		{name: "signed", to: users[:1], text: key.sign(t, oddLines)},
+		{name: "20 recipients", to: mixed(users, strangers), text: oddLines},
+		{name: "strangers", to: strangers[:3], text: oddLines},
+		{name: "Unicode", to: []string{users[0], unicodeUser}, text: strings.Replace(oddLines, "Subject: ", "Subject: Grüße, ", 1), unicode: true},
+		{name: "25 MB", to: users[1:2], text: large(25 << 20), large: true},
+	}
+	for _, start := range []func(*testing.T) *mailServer{startPostfix, startExim, startOpenSMTPD, startGoSMTP} {
+		t.Run(functionName(start), func(t *testing.T) {
+			srv := start(t)
+			for _, m := range manners {
+				t.Run(m.name, func(t *testing.T) {
+					s := srv.dial(t, m)
+					for _, l := range letters {
+						if l.large && !m.large {
+							continue
+						}
+						srv.deliver(t, s, l)
+						if l.name == "signed" {
+							key.verify(t, srv.taken)
+						}
+					}
+					if err := s.Close(); err != nil {
+						t.Errorf("Close: %v", err)
+					}
+				})
+			}
+			t.Run("wrong password", srv.wrongPassword)
+			for _, address := range append(slices.Clone(users), unicodeUser) {
+				if _, more := srv.boxes.take(address); more {
+					t.Errorf("%s has one message more", address)
+				}
+			}
+		})
+	}
+}
+
+// manner is a way to speak to a server.
+type manner struct {
+	name  string
+	o     smtpclient.Options
+	login bool
+	large bool // 25 MB go this way, too
+}
+
+var manners = []manner{
+	{name: "plaintext", o: smtpclient.Options{TLS: smtpclient.NoTLS}, large: true},
+	{name: "plaintext, one by one", o: smtpclient.Options{TLS: smtpclient.NoTLS, NoPipelining: true}},
+	{name: "STARTTLS", o: smtpclient.Options{TLS: smtpclient.VerifiedTLS}, large: true},
+	{name: "STARTTLS, one by one", o: smtpclient.Options{TLS: smtpclient.VerifiedTLS, NoPipelining: true}},
+	{name: "AUTH", o: smtpclient.Options{TLS: smtpclient.VerifiedTLS}, login: true},
+}
+
+// letter is a message and its recipients.
+type letter struct {
+	name    string
+	to      []string
+	text    string
+	large   bool
+	unicode bool // needs SMTPUTF8
+}
+
+// The mailboxes of every server, at least, and addresses that none has.
+var (
+	users       = numbered("user%d@example.org", 10)
+	strangers   = numbered("stranger%d@example.org", 10)
+	unicodeUser = "jürgen@example.org"
+)
+
+const username, password = "postroad", "correct horse"
+
+func numbered(format string, n int) (list []string) {
+	for i := range n {
+		list = append(list, fmt.Sprintf(format, i))
+	}
+	return list
+}
+
+func mixed(a, b []string) (list []string) {
+	for i := range a {
+		list = append(list, a[i], b[i])
+	}
+	return list
+}
+
+// oddLines is a message with all that text may have.
+var oddLines = strings.ReplaceAll(`Message-ID: <1@client.example.com>
+Date: Sun, 22 Nov 2026 07:00:00 +0000
+From: Sender <sender@example.com>
+To: undisclosed-recipients:;
+Subject: odd lines
+	that are folded
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: 8bit
+
+.
+..
+.one dot
+..two dots
+
+From here on
+>From there
+  spaces before and behind  
+	tabs	
+Grüße, 世界, 🙂
+`+strings.Repeat("x", 998)+`
+.`+strings.Repeat("y", 997)+`
+QUIT
+.
+
+`, "\n", "\r\n")
+
+// large is a message of n octets.
+func large(n int) string {
+	var b strings.Builder
+	b.WriteString(oddLines)
+	for i := 0; b.Len() < n-100; i++ {
+		fmt.Fprintf(&b, "%.*s%d %.*s\r\n", i%3, "...", i, i%70, strings.Repeat("0123456789", 7))
+	}
+	b.WriteString(strings.Repeat("z", n-2-b.Len()) + "\r\n")
+	return b.String()
+}
+
+// dial opens a session, and checks that the server offers what it is known to offer.
+func (srv *mailServer) dial(t *testing.T, m manner) *smtpclient.Session {
+	t.Helper()
+	o := m.o
+	o.LocalName, o.ServerName, o.TLSConfig = "client.example.com", srv.name, &tls.Config{RootCAs: srv.roots}
+	if m.login {
+		if !srv.offer("AUTH") {
+			t.Skip("has no AUTH")
+		}
+		o.Auth = &smtpclient.Credentials{Username: username, Password: password}
+	}
+	s, err := smtpclient.Dial(t.Context(), srv.addr, &o)
+	if srv.noTLS && o.TLS == smtpclient.VerifiedTLS {
+		if e, ok := errors.AsType[*smtpclient.Error](err); !ok || e.Phase != smtpclient.PhaseSTARTTLS {
+			t.Errorf("error %v", err)
+		}
+		t.Skip("breaks in the handshake")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	for _, keyword := range []string{"PIPELINING", "CHUNKING", "SMTPUTF8", "8BITMIME", "SIZE"} {
+		if _, ok := s.Extension(keyword); ok != srv.offer(keyword) {
+			t.Errorf("offers %s: %v", keyword, ok)
+		}
+	}
+	if encrypted := s.TLS() != nil; encrypted != (m.o.TLS == smtpclient.VerifiedTLS) {
+		t.Errorf("encrypted: %v", encrypted)
+	}
+	return s
+}
+
+func (srv *mailServer) offer(keyword string) bool { return slices.Contains(srv.offers, keyword) }
+
+// deliver sends a letter, and checks what is said about each recipient and what is in each mailbox.
+func (srv *mailServer) deliver(t *testing.T, s *smtpclient.Session, l letter) {
+	t.Helper()
+	e := envelope(l.to...)
+	e.Mail = smtp.MailOptions{Size: int64(len(l.text)), Body: smtp.Body8BitMIME}
+	results, err := s.Send(t.Context(), e, strings.NewReader(l.text))
+	if err != nil || !s.Reusable() {
+		t.Fatalf("%s: session lost: %v", l.name, err)
+	}
+	for i, r := range results {
+		address := l.to[i]
+		switch {
+		case slices.Contains(strangers, address):
+			if r.Phase != smtpclient.PhaseRcpt || r.Reply.Code != srv.refuse {
+				t.Errorf("%s: %s: %s %s", l.name, address, r.Phase, r.Reply)
+			}
+		case address == unicodeUser && !srv.offer("SMTPUTF8"):
+			if !errors.Is(r.Err, smtpclient.ErrNoUTF8) {
+				t.Errorf("%s: %s: %v", l.name, address, r.Err)
+			}
+		case r.Err != nil:
+			t.Errorf("%s: %s: %v", l.name, address, r.Err)
+		default:
+			srv.taken = srv.wait(t, address)
+			srv.compare(t, l, srv.taken)
+		}
+	}
+}
+
+// compare checks that text is the letter, below header fields that every server adds.
+func (srv *mailServer) compare(t *testing.T, l letter, text []byte) {
+	t.Helper()
+	want := []byte(l.text)
+	if !bytes.HasSuffix(want, []byte("\r\n")) {
+		want = append(want, "\r\n"...)
+	}
+	top, ok := bytes.CutSuffix(text, want)
+	if !ok {
+		t.Errorf("%s: arrived otherwise; %d octets: %.1000q", l.name, len(text), text)
+		return
+	}
+	for line := range strings.Lines(string(top)) {
+		name, _, _ := strings.Cut(line, ":")
+		added := []string{"return-path", "received", "delivered-to", "x-original-to", "envelope-to"}
+		if line[0] != ' ' && line[0] != '\t' && !slices.Contains(added, strings.ToLower(name)) {
+			t.Errorf("%s: on top is %q", l.name, line)
+		}
+	}
+}
+
+// wait takes a message out of a mailbox, as soon as there is one.
+func (srv *mailServer) wait(t *testing.T, address string) []byte {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if text, ok := srv.boxes.take(address); ok {
+			return text
+		}
+	}
+	t.Fatalf("nothing arrives at %s", address)
+	return nil
+}
+
+// wrongPassword logs in with one.
+func (srv *mailServer) wrongPassword(t *testing.T) {
+	if !srv.offer("AUTH") || srv.noTLS {
+		t.Skip("has no AUTH")
+	}
+	_, err := smtpclient.Dial(t.Context(), srv.addr, &smtpclient.Options{
+		ServerName: srv.name, TLS: smtpclient.VerifiedTLS, TLSConfig: &tls.Config{RootCAs: srv.roots},
+		Auth: &smtpclient.Credentials{Username: username, Password: "wrong"},
+	})
+	if e, ok := errors.AsType[*smtpclient.Error](err); !ok || e.Phase != smtpclient.PhaseAuth || e.Code != 535 {
+		t.Errorf("error %v", err)
+	}
+}

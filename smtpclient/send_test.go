@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -19,25 +17,6 @@ import (
 	"github.com/postroad/postroad/smtpclient"
 	"github.com/postroad/postroad/smtpclient/smtptest"
 )
-
-// TestMain checks that nothing of the package runs any more after all its tests.
-func TestMain(m *testing.M) {
-	code := m.Run()
-	for range 200 {
-		if !running("smtpclient.(") {
-			os.Exit(code)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	buf := make([]byte, 1<<20)
-	fmt.Printf("leaked goroutines:\n%s\n", buf[:runtime.Stack(buf, true)])
-	os.Exit(1)
-}
-
-func running(part string) bool {
-	buf := make([]byte, 1<<20)
-	return strings.Contains(string(buf[:runtime.Stack(buf, true)]), part)
-}
 
 func start(t *testing.T, s *smtptest.Server) *smtptest.Server {
 	t.Helper()

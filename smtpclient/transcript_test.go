@@ -9,8 +9,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -19,10 +21,13 @@ import (
 	"github.com/postroad/postroad/smtpclient/smtptest"
 )
 
-// TestTranscripts plays the servers in testdata, whose names begin with the number of a row in the table of the package's
-// odd servers. Comments of the form "key: value" say what is sent and what must become of it:
+// TestTranscripts plays the servers in testdata, whose names begin with the number of a row in testdata/README.md. A line
+// "connection" begins what the server says on the next connection. As many as there are must be made, and closed by the
+// client, and nothing may run any more afterwards. Comments of the form "key: value" say what is sent and what must become
+// of it:
 //
 //	tls          opportunistic (if not given), required, verified
+//	pipelining   no
 //	to           local parts at example.org; "one" if not given
 //	size         what MAIL declares
 //	body         "big", "8bit"
@@ -42,15 +47,13 @@ func TestTranscripts(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			script, err := smtptest.ReadScript(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c := &transcript{want: readWant(t, file), script: script, config: config}
-			if script.Slow() {
+			c := readTranscript(t, file)
+			c.config = config
+			if slices.ContainsFunc(c.scripts, (*smtptest.Script).Slow) {
 				synctest.Test(t, c.inMemory)
 			} else {
 				c.overTCP(t)
+				nothingRuns(t)
 			}
 		})
 	}
@@ -58,29 +61,40 @@ func TestTranscripts(t *testing.T) {
 
 // transcript is one file.
 type transcript struct {
-	want   map[string]string
-	script *smtptest.Script
-	config *tls.Config
+	want    map[string]string
+	scripts []*smtptest.Script // one for each connection
+	config  *tls.Config
+	clients []net.Conn // the client's ends
+	played  sync.WaitGroup
 }
 
-func readWant(t *testing.T, file string) map[string]string {
+func readTranscript(t *testing.T, file string) *transcript {
+	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := make(map[string]string)
+	c := &transcript{want: make(map[string]string)}
 	for line := range strings.Lines(string(text)) {
 		if key, value, ok := strings.Cut(strings.TrimPrefix(line, "# "), ": "); ok && strings.HasPrefix(line, "# ") {
-			want[key] = strings.TrimSpace(value)
+			c.want[key] = strings.TrimSpace(value)
 		}
 	}
-	return want
+	before := ""
+	for _, part := range strings.Split(string(text), "\nconnection\n") {
+		script, err := smtptest.ParseScript(file, strings.Repeat("\n", strings.Count(before, "\n"))+part) // for the line numbers of errors
+		if err != nil {
+			t.Fatal(err)
+		}
+		before += part + "\n\n"
+		c.scripts = append(c.scripts, script)
+	}
+	return c
 }
 
 // inMemory runs in a bubble, where minutes take no time and everything started must end.
 func (c *transcript) inMemory(t *testing.T) {
-	client, server := net.Pipe()
-	c.run(t, client, func() net.Conn { return server })
+	c.run(t, func() (client, server net.Conn) { return net.Pipe() })
 }
 
 func (c *transcript) overTCP(t *testing.T) {
@@ -89,41 +103,49 @@ func (c *transcript) overTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.run(t, client, func() net.Conn {
-		conn, err := l.Accept()
+	c.run(t, func() (client, server net.Conn) {
+		client, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
-		return conn
+		if server, err = l.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		return client, server
 	})
 }
 
-func (c *transcript) run(t *testing.T, client net.Conn, accept func() net.Conn) {
-	played := make(chan error, 1)
-	go func() { played <- c.script.Play(accept(), c.config) }()
-	dials := 0
+func (c *transcript) run(t *testing.T, connect func() (client, server net.Conn)) {
 	o := &smtpclient.Options{
-		LocalName:  "client.example.com",
-		ServerName: "mx.example.net",
-		TLS:        map[string]smtpclient.TLS{"": smtpclient.Opportunistic, "required": smtpclient.RequiredTLS, "verified": smtpclient.VerifiedTLS}[c.want["tls"]],
+		LocalName:    "client.example.com",
+		ServerName:   "mx.example.net",
+		TLS:          map[string]smtpclient.TLS{"": smtpclient.Opportunistic, "required": smtpclient.RequiredTLS, "verified": smtpclient.VerifiedTLS}[c.want["tls"]],
+		NoPipelining: c.want["pipelining"] == "no",
 		Dial: func(context.Context, string, string) (net.Conn, error) {
-			dials++
+			n := len(c.clients)
+			if n == len(c.scripts) {
+				t.Error("more connections than in the transcript")
+				return nil, errors.New("nobody listens any more")
+			}
+			client, server := connect()
+			c.clients = append(c.clients, client)
+			c.played.Go(func() {
+				if err := c.scripts[n].Play(server, c.config); err != nil { // a script without an end waits for the client to close
+					t.Error(err)
+				}
+			})
 			return client, nil
 		},
 	}
 	c.converse(t, o)
-	if err := <-played; err != nil { // a script without an end waits for the client to close
-		t.Error(err)
+	c.played.Wait()
+	if len(c.clients) != len(c.scripts) {
+		t.Errorf("%d connections, want %d", len(c.clients), len(c.scripts))
 	}
-	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("the connection is not closed: %v", err)
-	}
-	if dials != 1 {
-		t.Errorf("dialled %d times", dials)
+	for i, conn := range c.clients {
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("connection %d is not closed: %v", i, err)
+		}
 	}
 }
 

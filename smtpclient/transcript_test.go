@@ -3,12 +3,14 @@ package smtpclient_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +25,8 @@ import (
 // odd servers. Comments of the form "key: value" say what is sent and what must become of it:
 //
 //	tls          opportunistic (if not given), required, verified
+//	plaintext    allowed: as the last rung of the ladder
+//	login        name and password, or name and "token:" and a token
 //	to           local parts at example.org; "one" if not given
 //	size         what MAIL declares
 //	body         "big", "8bit"
@@ -31,6 +35,9 @@ import (
 //	again        the same for a second message on the session; "stale" at the end
 //	session      reusable, dirty, or lost and the phase
 //	certificate  unverified
+//	rung         old, plaintext: where the ladder has ended
+//
+// A comment "next connection" stands between the scripts of several connections.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -42,12 +49,9 @@ func TestTranscripts(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			script, err := smtptest.ReadScript(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			c := &transcript{want: readWant(t, file), script: script, config: config}
-			if script.Slow() {
+			c := readTranscript(t, file)
+			c.config = config
+			if slices.ContainsFunc(c.scripts, (*smtptest.Script).Slow) {
 				synctest.Test(t, c.inMemory)
 			} else {
 				c.overTCP(t)
@@ -58,30 +62,36 @@ func TestTranscripts(t *testing.T) {
 
 // transcript is one file.
 type transcript struct {
-	want   map[string]string
-	script *smtptest.Script
-	config *tls.Config
+	want    map[string]string
+	scripts []*smtptest.Script // one for each connection
+	config  *tls.Config
 }
 
-func readWant(t *testing.T, file string) map[string]string {
+func readTranscript(t *testing.T, file string) *transcript {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := make(map[string]string)
+	c := &transcript{want: make(map[string]string)}
 	for line := range strings.Lines(string(text)) {
 		if key, value, ok := strings.Cut(strings.TrimPrefix(line, "# "), ": "); ok && strings.HasPrefix(line, "# ") {
-			want[key] = strings.TrimSpace(value)
+			c.want[key] = strings.TrimSpace(value)
 		}
 	}
-	return want
+	lines := 0
+	for part := range strings.SplitSeq(string(text), "# next connection\n") {
+		script, err := smtptest.ParseScript(file, strings.Repeat("\n", lines)+part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.scripts = append(c.scripts, script)
+		lines += strings.Count(part, "\n") + 1
+	}
+	return c
 }
 
 // inMemory runs in a bubble, where minutes take no time and everything started must end.
-func (c *transcript) inMemory(t *testing.T) {
-	client, server := net.Pipe()
-	c.run(t, client, func() net.Conn { return server })
-}
+func (c *transcript) inMemory(t *testing.T) { c.run(t, net.Pipe) }
 
 func (c *transcript) overTCP(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -89,42 +99,61 @@ func (c *transcript) overTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.run(t, client, func() net.Conn {
-		conn, err := l.Accept()
+	c.run(t, func() (client, server net.Conn) {
+		client, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
-		return conn
+		if server, err = l.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		return client, server
 	})
 }
 
-func (c *transcript) run(t *testing.T, client net.Conn, accept func() net.Conn) {
-	played := make(chan error, 1)
-	go func() { played <- c.script.Play(accept(), c.config) }()
-	dials := 0
+func (c *transcript) run(t *testing.T, connect func() (client, server net.Conn)) {
+	played := make(chan error, len(c.scripts))
+	var clients []net.Conn
 	o := &smtpclient.Options{
-		LocalName:  "client.example.com",
-		ServerName: "mx.example.net",
-		TLS:        map[string]smtpclient.TLS{"": smtpclient.Opportunistic, "required": smtpclient.RequiredTLS, "verified": smtpclient.VerifiedTLS}[c.want["tls"]],
+		LocalName:         "client.example.com",
+		ServerName:        "mx.example.net",
+		TLS:               map[string]smtpclient.TLS{"": smtpclient.Opportunistic, "required": smtpclient.RequiredTLS, "verified": smtpclient.VerifiedTLS}[c.want["tls"]],
+		PlaintextFallback: c.want["plaintext"] == "allowed",
 		Dial: func(context.Context, string, string) (net.Conn, error) {
-			dials++
+			if len(clients) == len(c.scripts) {
+				return nil, errors.New("one connection too many")
+			}
+			client, server := connect()
+			script := c.scripts[len(clients)]
+			clients = append(clients, client)
+			go func() { played <- script.Play(server, c.config) }()
 			return client, nil
 		},
 	}
+	if user, secret, ok := strings.Cut(c.want["login"], " "); ok {
+		o.Auth = credentials(user, secret)
+	}
 	c.converse(t, o)
-	if err := <-played; err != nil { // a script without an end waits for the client to close
-		t.Error(err)
+	if len(clients) != len(c.scripts) {
+		t.Errorf("dialled %d times", len(clients))
 	}
-	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("the connection is not closed: %v", err)
+	for _, client := range clients {
+		if err := <-played; err != nil { // a script without an end waits for the client to close
+			t.Error(err)
+		}
+		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("the connection is not closed: %v", err)
+		}
 	}
-	if dials != 1 {
-		t.Errorf("dialled %d times", dials)
+}
+
+// credentials are a name and a password, or a name and a token if the secret begins with "token:".
+func credentials(user, secret string) *smtpclient.Credentials {
+	c := &smtpclient.Credentials{Username: user, Password: secret, AllowPlaintext: true}
+	if token, ok := strings.CutPrefix(secret, "token:"); ok {
+		c.Password, c.Token = "", func(context.Context) (string, error) { return token, nil }
 	}
+	return c
 }
 
 func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
@@ -135,6 +164,7 @@ func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
 			t.Fatalf("%T: %v", err, err)
 		}
 		match(t, "dial", outcome(smtpclient.Result{Phase: e.Phase, Err: e}), c.want["dial"])
+		c.checkTrace(t, e.Transcript)
 		return
 	}
 	defer s.Close()
@@ -145,8 +175,33 @@ func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
 	if want, ok := c.want["again"]; ok && want != "" {
 		c.send(t, s, "again")
 	}
+	c.checkTrace(t, s.Transcript())
+	rung := map[string]smtpclient.Rung{"": smtpclient.BestTLS, "old": smtpclient.OldTLS, "plaintext": smtpclient.Plaintext}[c.want["rung"]]
+	if got := s.Rung(); got != rung {
+		t.Errorf("Rung() = %v, want %v", got, rung)
+	}
 	if got := s.CertificateError() != nil; got != (c.want["certificate"] == "unverified") {
 		t.Errorf("CertificateError() = %v", s.CertificateError())
+	}
+}
+
+// checkTrace sees to it that a session's own transcript has no secrets, and no more than it should.
+func (c *transcript) checkTrace(t *testing.T, trace string) {
+	t.Helper()
+	_, secret, _ := strings.Cut(c.want["login"], " ")
+	secret = strings.TrimPrefix(secret, "token:")
+	for line := range strings.Lines(trace) {
+		word := line[strings.LastIndex(strings.TrimSpace(line), " ")+1:]
+		decoded, _ := base64.StdEncoding.DecodeString(strings.TrimSpace(word))
+		if secret != "" && (strings.Contains(line, secret) || strings.Contains(string(decoded), secret)) {
+			t.Errorf("the transcript has the secret: %s", line)
+		}
+		if strings.Contains(line, "Hello") {
+			t.Errorf("the transcript has the message: %s", line)
+		}
+	}
+	if len(trace) > 5<<10 {
+		t.Errorf("a transcript of %d octets", len(trace))
 	}
 }
 

@@ -41,7 +41,7 @@ func (s *Session) checkMail(e *Envelope) *Error {
 		return s.decided(PhaseMail, 553, smtp.EnhancedCode{5, 6, 7}, ErrNoUTF8)
 	case e.Mail.Body == smtp.BodyBinaryMIME:
 		return s.decided(PhaseMail, 554, smtp.EnhancedCode{5, 6, 1}, ErrNoBinary)
-	case e.Mail.RequireTLS && !(s.ext.has("REQUIRETLS") && s.tls != nil && s.certErr == nil):
+	case e.Mail.RequireTLS && !(s.ext.has("REQUIRETLS") && s.tls != nil && s.CertificateError() == nil):
 		return s.decided(PhaseMail, 550, smtp.EnhancedCode{5, 7, 30}, ErrRequireTLS)
 	}
 	return nil

@@ -45,6 +45,7 @@ type Error struct {
 	Phase Phase
 	Host  string // Options.ServerName
 	Addr  string // what was dialled
+	Rung  Rung   // how far down the ladder
 	Reply
 	// Uncertain means that the connection was lost after the end of the data was sent and before it was answered:
 	// the server may have the message.
@@ -55,6 +56,8 @@ type Error struct {
 	// Err is the I/O or protocol error. If Code is not 0 it is the reason of a decision taken here, without asking the
 	// server, such as ErrTooLarge or a [*SyntaxError]; nil if the server has decided.
 	Err error
+	// Transcript is that of the session if this error has ended it; else Session.Transcript has it.
+	Transcript string
 }
 
 // Error names the host, the phase and the reply or cause.

@@ -164,8 +164,7 @@ func (t *transaction) prepare() (c commands) {
 // send sends a command, with others if the server takes them together (RFC 2920).
 func (t *transaction) send(c command, line string) *Error {
 	t.s.wire.out.timeout = t.s.o.Timeouts.Command
-	t.s.wire.w.WriteString(line) // errors of a bufio.Writer stay until Flush
-	t.s.wire.w.WriteString("\r\n")
+	t.s.wire.say(line)
 	t.pending = append(t.pending, c)
 	if !t.s.o.NoPipelining && t.s.ext.has("PIPELINING") && t.s.wire.w.Available() >= maxCommand {
 		return nil

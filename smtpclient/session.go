@@ -2,7 +2,6 @@ package smtpclient
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"time"
@@ -16,8 +15,8 @@ type Session struct {
 	wire *wire
 	ext  extensions
 
-	tls     *tls.ConnectionState
-	certErr error // why the certificate doesn't prove the server's name
+	tls        *tls.ConnectionState
+	encryption *Encryption // what of that a Result has
 
 	buf    []byte // for bodies
 	used   bool   // a transaction was begun
@@ -41,7 +40,20 @@ func (s *Session) TLS() *tls.ConnectionState { return s.tls }
 
 // CertificateError says why the server's certificate doesn't prove its name, for a session that does not demand that it
 // does. It is nil if the certificate proves the name, and for plaintext.
-func (s *Session) CertificateError() error { return s.certErr }
+func (s *Session) CertificateError() error {
+	if s.encryption == nil {
+		return nil
+	}
+	return s.encryption.Unverified
+}
+
+// Rung is how far down the ladder the server was met. Who keeps it for the host, for a while, spares both the failures
+// above it.
+func (s *Session) Rung() Rung { return s.o.Rung }
+
+// Transcript is the end of the dialogue so far, up to 4 KiB of it, for people to read: each line is printable and begins
+// with "C: " or "S: ". It has neither message data nor credentials.
+func (s *Session) Transcript() string { return s.wire.trace.String() }
 
 // Extension reports whether the server has offered an extension after EHLO, and with which parameters. The keyword is in
 // upper case, such as "SIZE".
@@ -87,8 +99,7 @@ func ignoreClosed(err error) error {
 // ask sends a command and reads its answer.
 func (s *Session) ask(line string, timeout time.Duration) (answer, error) {
 	s.wire.out.timeout = timeout
-	s.wire.w.WriteString(line) // errors of a bufio.Writer stay until Flush
-	s.wire.w.WriteString("\r\n")
+	s.wire.say(line)
 	if err := s.wire.w.Flush(); err != nil {
 		return answer{}, err
 	}
@@ -100,26 +111,10 @@ func (s *Session) refusal(phase Phase, r Reply) *Error {
 	if r.class() < 4 {
 		return s.failure(phase, protocolError("unexpected reply: %d %.80q", r.Code, r.Text))
 	}
-	return &Error{Phase: phase, Host: s.o.ServerName, Addr: s.addr, Reply: r}
+	return &Error{Phase: phase, Host: s.o.ServerName, Addr: s.addr, Rung: s.o.Rung, Reply: r}
 }
 
 // failure makes an error of anything else.
 func (s *Session) failure(phase Phase, err error) *Error {
-	return &Error{Phase: phase, Host: s.o.ServerName, Addr: s.addr, Err: err}
-}
-
-// verify is crypto/tls's own check of a certificate, made by hand where its outcome is only recorded.
-func verify(c *tls.Config, state tls.ConnectionState) error {
-	if len(state.PeerCertificates) == 0 {
-		return errors.New("no certificate")
-	}
-	o := x509.VerifyOptions{Roots: c.RootCAs, DNSName: c.ServerName, Intermediates: x509.NewCertPool()}
-	if c.Time != nil {
-		o.CurrentTime = c.Time()
-	}
-	for _, cert := range state.PeerCertificates[1:] {
-		o.Intermediates.AddCert(cert)
-	}
-	_, err := state.PeerCertificates[0].Verify(o)
-	return err
+	return &Error{Phase: phase, Host: s.o.ServerName, Addr: s.addr, Rung: s.o.Rung, Err: err}
 }

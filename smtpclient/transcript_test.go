@@ -3,6 +3,7 @@ package smtpclient_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -21,13 +21,14 @@ import (
 	"github.com/postroad/postroad/smtpclient/smtptest"
 )
 
-// TestTranscripts plays the servers in testdata, whose names begin with the number of a row in testdata/README.md. A line
-// "connection" begins what the server says on the next connection. As many as there are must be made, and closed by the
-// client, and nothing may run any more afterwards. Comments of the form "key: value" say what is sent and what must become
-// of it:
+// TestTranscripts plays the servers in testdata, whose names begin with the number of a row in testdata/README.md. As many
+// connections as a transcript has must be made, and closed by the client, and nothing of the client may run afterwards.
+// Comments of the form "key: value" say what is sent and what must become of it:
 //
 //	tls          opportunistic (if not given), required, verified
+//	plaintext    allowed: as the last rung of the ladder
 //	pipelining   no
+//	login        name and password, or name and "token:" and a token
 //	to           local parts at example.org; "one" if not given
 //	size         what MAIL declares
 //	body         "big", "8bit"
@@ -36,6 +37,9 @@ import (
 //	again        the same for a second message on the session; "stale" at the end
 //	session      reusable, dirty, or lost and the phase
 //	certificate  unverified
+//	rung         old, plaintext: where the ladder has ended
+//
+// A comment "next connection" stands between the scripts of several connections.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -64,12 +68,9 @@ type transcript struct {
 	want    map[string]string
 	scripts []*smtptest.Script // one for each connection
 	config  *tls.Config
-	clients []net.Conn // the client's ends
-	played  sync.WaitGroup
 }
 
 func readTranscript(t *testing.T, file string) *transcript {
-	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -80,22 +81,20 @@ func readTranscript(t *testing.T, file string) *transcript {
 			c.want[key] = strings.TrimSpace(value)
 		}
 	}
-	before := ""
-	for _, part := range strings.Split(string(text), "\nconnection\n") {
-		script, err := smtptest.ParseScript(file, strings.Repeat("\n", strings.Count(before, "\n"))+part) // for the line numbers of errors
+	lines := 0
+	for part := range strings.SplitSeq(string(text), "# next connection\n") {
+		script, err := smtptest.ParseScript(file, strings.Repeat("\n", lines)+part)
 		if err != nil {
 			t.Fatal(err)
 		}
-		before += part + "\n\n"
 		c.scripts = append(c.scripts, script)
+		lines += strings.Count(part, "\n") + 1
 	}
 	return c
 }
 
 // inMemory runs in a bubble, where minutes take no time and everything started must end.
-func (c *transcript) inMemory(t *testing.T) {
-	c.run(t, func() (client, server net.Conn) { return net.Pipe() })
-}
+func (c *transcript) inMemory(t *testing.T) { c.run(t, net.Pipe) }
 
 func (c *transcript) overTCP(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -116,37 +115,50 @@ func (c *transcript) overTCP(t *testing.T) {
 }
 
 func (c *transcript) run(t *testing.T, connect func() (client, server net.Conn)) {
+	played := make(chan error, len(c.scripts))
+	var clients []net.Conn
 	o := &smtpclient.Options{
-		LocalName:    "client.example.com",
-		ServerName:   "mx.example.net",
-		TLS:          map[string]smtpclient.TLS{"": smtpclient.Opportunistic, "required": smtpclient.RequiredTLS, "verified": smtpclient.VerifiedTLS}[c.want["tls"]],
-		NoPipelining: c.want["pipelining"] == "no",
+		LocalName:         "client.example.com",
+		ServerName:        "mx.example.net",
+		TLS:               map[string]smtpclient.TLS{"": smtpclient.Opportunistic, "required": smtpclient.RequiredTLS, "verified": smtpclient.VerifiedTLS}[c.want["tls"]],
+		NoPipelining:      c.want["pipelining"] == "no",
+		PlaintextFallback: c.want["plaintext"] == "allowed",
 		Dial: func(context.Context, string, string) (net.Conn, error) {
-			n := len(c.clients)
-			if n == len(c.scripts) {
-				t.Error("more connections than in the transcript")
+			if len(clients) == len(c.scripts) {
+				t.Error("one connection too many")
 				return nil, errors.New("nobody listens any more")
 			}
 			client, server := connect()
-			c.clients = append(c.clients, client)
-			c.played.Go(func() {
-				if err := c.scripts[n].Play(server, c.config); err != nil { // a script without an end waits for the client to close
-					t.Error(err)
-				}
-			})
+			script := c.scripts[len(clients)]
+			clients = append(clients, client)
+			go func() { played <- script.Play(server, c.config) }()
 			return client, nil
 		},
 	}
-	c.converse(t, o)
-	c.played.Wait()
-	if len(c.clients) != len(c.scripts) {
-		t.Errorf("%d connections, want %d", len(c.clients), len(c.scripts))
+	if user, secret, ok := strings.Cut(c.want["login"], " "); ok {
+		o.Auth = credentials(user, secret)
 	}
-	for i, conn := range c.clients {
-		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
-			t.Errorf("connection %d is not closed: %v", i, err)
+	c.converse(t, o)
+	if len(clients) != len(c.scripts) {
+		t.Errorf("dialled %d times", len(clients))
+	}
+	for _, client := range clients {
+		if err := <-played; err != nil { // a script without an end waits for the client to close
+			t.Error(err)
+		}
+		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("the connection is not closed: %v", err)
 		}
 	}
+}
+
+// credentials are a name and a password, or a name and a token if the secret begins with "token:".
+func credentials(user, secret string) *smtpclient.Credentials {
+	c := &smtpclient.Credentials{Username: user, Password: secret, AllowPlaintext: true}
+	if token, ok := strings.CutPrefix(secret, "token:"); ok {
+		c.Password, c.Token = "", func(context.Context) (string, error) { return token, nil }
+	}
+	return c
 }
 
 func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
@@ -157,6 +169,7 @@ func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
 			t.Fatalf("%T: %v", err, err)
 		}
 		match(t, "dial", outcome(smtpclient.Result{Phase: e.Phase, Err: e}), c.want["dial"])
+		c.checkTrace(t, e.Transcript)
 		return
 	}
 	defer s.Close()
@@ -167,8 +180,33 @@ func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
 	if want, ok := c.want["again"]; ok && want != "" {
 		c.send(t, s, "again")
 	}
+	c.checkTrace(t, s.Transcript())
+	rung := map[string]smtpclient.Rung{"": smtpclient.BestTLS, "old": smtpclient.OldTLS, "plaintext": smtpclient.Plaintext}[c.want["rung"]]
+	if got := s.Rung(); got != rung {
+		t.Errorf("Rung() = %v, want %v", got, rung)
+	}
 	if got := s.CertificateError() != nil; got != (c.want["certificate"] == "unverified") {
 		t.Errorf("CertificateError() = %v", s.CertificateError())
+	}
+}
+
+// checkTrace sees to it that a session's own transcript has no secrets, and no more than it should.
+func (c *transcript) checkTrace(t *testing.T, trace string) {
+	t.Helper()
+	_, secret, _ := strings.Cut(c.want["login"], " ")
+	secret = strings.TrimPrefix(secret, "token:")
+	for line := range strings.Lines(trace) {
+		word := line[strings.LastIndex(strings.TrimSpace(line), " ")+1:]
+		decoded, _ := base64.StdEncoding.DecodeString(strings.TrimSpace(word))
+		if secret != "" && (strings.Contains(line, secret) || strings.Contains(string(decoded), secret)) {
+			t.Errorf("the transcript has the secret: %s", line)
+		}
+		if strings.Contains(line, "Hello") {
+			t.Errorf("the transcript has the message: %s", line)
+		}
+	}
+	if len(trace) > 5<<10 {
+		t.Errorf("a transcript of %d octets", len(trace))
 	}
 }
 

@@ -20,6 +20,9 @@ type wire struct {
 	out    timedWriter
 	limits Limits
 	junk   bool // the server has said something that was no reply
+
+	trace   trace
+	secrets secrets // while they are being said
 }
 
 const writeSize = 16 << 10 // octets per write, as many as a TLS record has
@@ -90,8 +93,11 @@ func (w *wire) readReply(timeout time.Duration) (answer, error) {
 	for {
 		line, err := p.readLine(w.r)
 		if err != nil {
+			p.firstJunk = w.secrets.mask(p.firstJunk)
 			return answer{}, p.explain(err)
 		}
+		line = w.secrets.maskReply(line)
+		w.heard(line)
 		done, err := p.add(line)
 		if p.junk > 0 {
 			w.junk = true

@@ -16,7 +16,8 @@ func startExim(t *testing.T) *mailServer {
 	srv := &mailServer{
 		name:   "exim.example",
 		roots:  writeCertificate(t, c.path("etc"), "exim.example"),
-		offers: []string{"PIPELINING", "CHUNKING", "SMTPUTF8", "8BITMIME", "SIZE", "AUTH"},
+		offers: []string{"PIPELINING", "CHUNKING", "SMTPUTF8", "8BITMIME", "SIZE"},
+		logins: []string{"PLAIN", "LOGIN"},
 		refuse: 550,
 		boxes:  maildirs(c.path("mail")),
 	}

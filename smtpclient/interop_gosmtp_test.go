@@ -34,7 +34,8 @@ func startGoSMTP(t *testing.T) *mailServer {
 		addr:   l.Addr().String(),
 		name:   "gosmtp.example",
 		roots:  roots,
-		offers: []string{"PIPELINING", "CHUNKING", "SMTPUTF8", "8BITMIME", "SIZE", "AUTH"},
+		offers: []string{"PIPELINING", "CHUNKING", "SMTPUTF8", "8BITMIME", "SIZE"},
+		logins: []string{"PLAIN"},
 		refuse: 550,
 		boxes:  boxes,
 	}

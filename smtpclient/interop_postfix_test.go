@@ -33,7 +33,8 @@ func startPostfix(t *testing.T) *mailServer {
 	srv := &mailServer{
 		name:   "postfix.example",
 		roots:  writeCertificate(t, etc, "postfix.example"),
-		offers: []string{"PIPELINING", "CHUNKING", "SMTPUTF8", "8BITMIME", "SIZE", "AUTH"},
+		offers: []string{"PIPELINING", "CHUNKING", "SMTPUTF8", "8BITMIME", "SIZE"},
+		logins: []string{"SCRAM-SHA-256", "PLAIN", "LOGIN"},
 		refuse: 550,
 		boxes:  maildirs(filepath.Join(dir, "mail")),
 	}
@@ -102,6 +103,7 @@ alias_database =
 local_recipient_maps =
 biff = no
 in_flow_delay = 0
+smtpd_error_sleep_time = 0
 message_size_limit = 40000000
 
 # Names are not looked up, and headers are left as they are.

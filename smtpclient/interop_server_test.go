@@ -36,6 +36,7 @@ type mailServer struct {
 	roots  *x509.CertPool // trusts the certificate
 	noTLS  bool           // handshakes fail
 	offers []string       // those of the keywords after EHLO that matter here, or may be missing
+	logins []string       // mechanisms of AUTH, best first
 	refuse int            // the code for an address that nobody has
 	boxes  mailboxes
 	taken  []byte // what wait returned last

@@ -63,16 +63,19 @@ func TestInterop(t *testing.T) {
 type manner struct {
 	name  string
 	o     smtpclient.Options
-	login bool
-	large bool // 25 MB go this way, too
+	login string // the mechanism
+	large bool   // 25 MB go this way, too
 }
 
 var manners = []manner{
 	{name: "plaintext", o: smtpclient.Options{TLS: smtpclient.NoTLS}, large: true},
 	{name: "plaintext, one by one", o: smtpclient.Options{TLS: smtpclient.NoTLS, NoPipelining: true}},
+	{name: "opportunistic", o: smtpclient.Options{PlaintextFallback: true}},
 	{name: "STARTTLS", o: smtpclient.Options{TLS: smtpclient.VerifiedTLS}, large: true},
 	{name: "STARTTLS, one by one", o: smtpclient.Options{TLS: smtpclient.VerifiedTLS, NoPipelining: true}},
-	{name: "AUTH", o: smtpclient.Options{TLS: smtpclient.VerifiedTLS}, login: true},
+	{name: "SCRAM-SHA-256", o: smtpclient.Options{TLS: smtpclient.VerifiedTLS}, login: "SCRAM-SHA-256"},
+	{name: "PLAIN", o: smtpclient.Options{TLS: smtpclient.VerifiedTLS}, login: "PLAIN"},
+	{name: "LOGIN", o: smtpclient.Options{TLS: smtpclient.VerifiedTLS}, login: "LOGIN"},
 }
 
 // letter is a message and its recipients.
@@ -151,15 +154,15 @@ func (srv *mailServer) dial(t *testing.T, m manner) *smtpclient.Session {
 	t.Helper()
 	o := m.o
 	o.LocalName, o.ServerName, o.TLSConfig = "client.example.com", srv.name, &tls.Config{RootCAs: srv.roots}
-	if m.login {
-		if !srv.offer("AUTH") {
-			t.Skip("has no AUTH")
+	if m.login != "" {
+		if !slices.Contains(srv.logins, m.login) {
+			t.Skip("is not offered")
 		}
-		o.Auth = &smtpclient.Credentials{Username: username, Password: password}
+		o.Auth = &smtpclient.Credentials{Username: username, Password: password, Mechanisms: []string{m.login}}
 	}
 	s, err := smtpclient.Dial(t.Context(), srv.addr, &o)
 	if srv.noTLS && o.TLS == smtpclient.VerifiedTLS {
-		if e, ok := errors.AsType[*smtpclient.Error](err); !ok || e.Phase != smtpclient.PhaseSTARTTLS {
+		if e, ok := errors.AsType[*smtpclient.Error](err); !ok || !errors.Is(e, smtpclient.ErrHandshake) {
 			t.Errorf("error %v", err)
 		}
 		t.Skip("breaks in the handshake")
@@ -173,8 +176,14 @@ func (srv *mailServer) dial(t *testing.T, m manner) *smtpclient.Session {
 			t.Errorf("offers %s: %v", keyword, ok)
 		}
 	}
-	if encrypted := s.TLS() != nil; encrypted != (m.o.TLS == smtpclient.VerifiedTLS) {
+	if encrypted := s.TLS() != nil; encrypted != (o.TLS != smtpclient.NoTLS && !srv.noTLS) {
 		t.Errorf("encrypted: %v", encrypted)
+	}
+	if err := s.CertificateError(); err != nil {
+		t.Error(err)
+	}
+	if down := s.Rung() == smtpclient.Plaintext; down != (srv.noTLS && o.TLS != smtpclient.NoTLS) {
+		t.Errorf("rung %v", s.Rung())
 	}
 	return s
 }
@@ -245,14 +254,13 @@ func (srv *mailServer) wait(t *testing.T, address string) []byte {
 
 // wrongPassword logs in with one.
 func (srv *mailServer) wrongPassword(t *testing.T) {
-	if !srv.offer("AUTH") || srv.noTLS {
-		t.Skip("has no AUTH")
-	}
-	_, err := smtpclient.Dial(t.Context(), srv.addr, &smtpclient.Options{
-		ServerName: srv.name, TLS: smtpclient.VerifiedTLS, TLSConfig: &tls.Config{RootCAs: srv.roots},
-		Auth: &smtpclient.Credentials{Username: username, Password: "wrong"},
-	})
-	if e, ok := errors.AsType[*smtpclient.Error](err); !ok || e.Phase != smtpclient.PhaseAuth || e.Code != 535 {
-		t.Errorf("error %v", err)
+	for _, mechanism := range srv.logins {
+		_, err := smtpclient.Dial(t.Context(), srv.addr, &smtpclient.Options{
+			ServerName: srv.name, TLS: smtpclient.VerifiedTLS, TLSConfig: &tls.Config{RootCAs: srv.roots},
+			Auth: &smtpclient.Credentials{Username: username, Password: "wrong", Mechanisms: []string{mechanism}},
+		})
+		if e, ok := errors.AsType[*smtpclient.Error](err); !ok || e.Phase != smtpclient.PhaseAuth || e.Code != 535 {
+			t.Errorf("%s: %v", mechanism, err)
+		}
 	}
 }

@@ -117,7 +117,7 @@ func TestReplyTimes(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						srv := slowServer(verb, wait)
 						defer srv.Close()
-						o := &smtpclient.Options{Dial: srv.Dial, NoPipelining: true, Timeouts: set, Auth: &smtpclient.Credentials{Username: "u", Password: "p"}}
+						o := &smtpclient.Options{Dial: srv.Dial, Ignore: []string{"PIPELINING", "CHUNKING"}, Timeouts: set, Auth: &smtpclient.Credentials{Username: "u", Password: "p"}}
 						begin := time.Now()
 						err := sendTwo(t, o)
 						took := time.Since(begin)
@@ -168,20 +168,27 @@ func sendTwo(t *testing.T, o *smtpclient.Options) error {
 
 // Each write of the body has its own time: as long as a piece goes through in time, all of them may take hours.
 func TestBodyProgress(t *testing.T) {
-	for limit, o := range map[time.Duration]*smtpclient.Options{
-		3 * time.Minute: {}, timeouts.Body: {Timeouts: timeouts},
+	for _, c := range []struct {
+		o     smtpclient.Options
+		limit time.Duration
+		phase smtpclient.Phase
+	}{
+		{smtpclient.Options{}, 3 * time.Minute, smtpclient.PhaseMail}, // which goes out together with the first chunk
+		{smtpclient.Options{Timeouts: timeouts}, timeouts.Body, smtpclient.PhaseMail},
+		{smtpclient.Options{Ignore: []string{"CHUNKING"}}, 3 * time.Minute, smtpclient.PhaseBody},
+		{smtpclient.Options{Ignore: []string{"CHUNKING"}, Timeouts: timeouts}, timeouts.Body, smtpclient.PhaseBody},
 	} {
-		for _, wait := range []time.Duration{limit - 1, limit} {
+		for _, wait := range []time.Duration{c.limit - 1, c.limit} {
 			synctest.Test(t, func(t *testing.T) {
 				srv := &smtptest.Server{}
 				defer srv.Close()
 				var slow *slowConn
-				o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				c.o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 					conn, err := srv.Dial(ctx, network, address)
 					slow = &slowConn{Conn: conn}
 					return slow, err
 				}
-				s, err := smtpclient.Dial(t.Context(), "192.0.2.1:25", o)
+				s, err := smtpclient.Dial(t.Context(), "192.0.2.1:25", &c.o)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -190,10 +197,10 @@ func TestBodyProgress(t *testing.T) {
 				begin := time.Now()
 				results, err := s.Send(t.Context(), envelope("one@example.org"), strings.NewReader(strings.Repeat(hello, 10_000)))
 				took := time.Since(begin)
-				if wait < limit && (err != nil || results[0].Err != nil || took < 10*wait) {
+				if wait < c.limit && (err != nil || results[0].Err != nil || took < 10*wait) {
 					t.Errorf("after %v: %v", took, err)
 				}
-				if e := results[0].Err; wait == limit && (e == nil || e.Phase != smtpclient.PhaseBody || e.Uncertain || !errors.Is(e, os.ErrDeadlineExceeded)) {
+				if e := results[0].Err; wait == c.limit && (e == nil || e.Phase != c.phase || e.Uncertain || !errors.Is(e, os.ErrDeadlineExceeded)) {
 					t.Errorf("after %v: %v", took, e)
 				}
 			})

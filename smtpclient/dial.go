@@ -164,18 +164,22 @@ func (s *Session) greeting() *Error {
 	return nil
 }
 
-// hello says EHLO, and HELO if the answer is one of those that servers without EHLO have been seen to give.
+// hello says EHLO, or LHLO, and HELO if the answer is one of those that servers without EHLO have been seen to give.
 func (s *Session) hello() *Error {
 	s.ext = nil
-	a, err := s.ask("EHLO "+s.o.LocalName, s.o.Timeouts.Command)
+	verb := "EHLO "
+	if s.o.LMTP {
+		verb = "LHLO "
+	}
+	a, err := s.ask(verb+s.o.LocalName, s.o.Timeouts.Command)
 	if err != nil {
 		return s.failure(PhaseEHLO, err)
 	}
 	if a.code/100 == 2 {
-		s.ext = parseExtensions(a.lines)
+		s.ext = parseExtensions(a.lines).without(s.o.Ignore...)
 		return nil
 	}
-	if slices.Contains([]int{500, 501, 502, 504, 550, 554}, a.code) {
+	if !s.o.LMTP && slices.Contains([]int{500, 501, 502, 504, 550, 554}, a.code) {
 		a, err = s.ask("HELO "+s.o.LocalName, s.o.Timeouts.Command)
 		if err != nil {
 			return s.failure(PhaseEHLO, err)

@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"net"
 	"regexp"
 	"strings"
@@ -96,7 +97,7 @@ func FuzzEnhanced(f *testing.F) {
 	})
 }
 
-var commandForm = regexp.MustCompile(`^(MAIL FROM|RCPT TO):<[^<> [:cntrl:]]*>( (SIZE|BODY|RET|ENVID|NOTIFY|ORCPT|AUTH)=([^<> =[:cntrl:]]+|<>)| SMTPUTF8)*$`)
+var commandForm = regexp.MustCompile(`^(MAIL FROM|RCPT TO):<[^<> [:cntrl:]]*>( (SIZE|BODY|RET|ENVID|NOTIFY|ORCPT|AUTH|MT-PRIORITY|BY)=([^<> =[:cntrl:]]+|<>)| SMTPUTF8)*$`)
 
 // One argument can't become two, nor one command two, whether a server splits at spaces, brackets or line ends.
 func FuzzCommand(f *testing.F) {
@@ -107,17 +108,24 @@ func FuzzCommand(f *testing.F) {
 		f.Add(s, s, s)
 	}
 	f.Fuzz(func(t *testing.T, address, param, typ string) {
-		s := &Session{o: &Options{}, ext: extensions{"DSN": "", "SMTPUTF8": "", "SIZE": "", "8BITMIME": "", "AUTH": "PLAIN"}}
-		e := &Envelope{From: address, Mail: smtp.MailOptions{
+		e := &Envelope{From: address, Priority: len(param), DeliverBy: &smtp.DeliverByOptions{
+			Time: time.Duration(len(address)) * time.Hour, Mode: smtp.DeliverByMode(typ), Trace: true,
+		}, Mail: smtp.MailOptions{
 			Body: smtp.BodyType(typ), Size: 1, Return: smtp.DSNReturn(typ), EnvelopeID: param, Auth: &param,
+		}}
+		m := &message{s: &Session{o: &Options{}}, e: e, ext: extensions{
+			"DSN": "", "SMTPUTF8": "", "SIZE": "", "8BITMIME": "", "AUTH": "PLAIN", "MT-PRIORITY": "", "DELIVERBY": "",
 		}}
 		r := &Recipient{Address: address, Rcpt: smtp.RcptOptions{
 			Notify: []smtp.DSNNotify{smtp.DSNNotify(typ)}, OriginalRecipient: param, OriginalRecipientType: smtp.DSNAddressType(typ),
 		}}
-		mail, mailErr := s.mailCommand(e, true)
-		rcpt, rcptErr := s.rcptCommand(r)
+		mail, mailErr := m.mailCommand(true)
+		rcpt, rcptErr := m.rcptCommand(r)
 		if mailErr == nil && !commandForm.MatchString(mail) {
 			t.Errorf("%q", mail)
+		}
+		if n := len(parameters(mail)) + len(parameters(rcpt)); mailErr == nil && rcptErr == nil && n > strings.Count(mail+rcpt, " ") {
+			t.Errorf("%d parameters in %q and %q", n, mail, rcpt)
 		}
 		if rcptErr == nil && !commandForm.MatchString(rcpt) {
 			t.Errorf("%q", rcpt)
@@ -167,17 +175,14 @@ func FuzzDots(f *testing.F) {
 
 var lineEnds = regexp.MustCompile(`\r\n|\r|\n`)
 
-func stuff(t *testing.T, body interface{ Read([]byte) (int, error) }) []byte {
+func stuff(t *testing.T, body io.Reader) []byte {
 	var out bytes.Buffer
-	w := bufio.NewWriter(&out)
-	d := &dotWriter{w: w}
-	if read, written := copyBody(d, body, make([]byte, 7)); read != nil || written != nil {
-		t.Fatal(read, written)
+	d := &dotWriter{w: bufio.NewWriter(&out)}
+	for _, p := range pieces(t, body) {
+		d.write(p)
 	}
-	if err := d.end(); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Flush(); err != nil {
+	d.end()
+	if err := d.w.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()

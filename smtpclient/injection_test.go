@@ -182,7 +182,7 @@ func FuzzSmuggle(f *testing.F) {
 		f.Add(s, false)
 	}
 	f.Fuzz(func(t *testing.T, body string, pipelining bool) {
-		extensions := []string{"8BITMIME"}
+		var extensions []string
 		if pipelining {
 			extensions = append(extensions, "PIPELINING")
 		}

@@ -37,6 +37,7 @@ func startGoSMTP(t *testing.T) *mailServer {
 		offers: []string{"PIPELINING", "CHUNKING", "SMTPUTF8", "8BITMIME", "SIZE"},
 		logins: []string{"PLAIN"},
 		refuse: 550,
+		unsure: true,
 		boxes:  boxes,
 	}
 }

@@ -45,8 +45,11 @@ type Options struct {
 	Rung Rung
 	// Auth, if not nil, logs in before the first message; a session that can't log in isn't opened.
 	Auth *Credentials
-	// NoPipelining sends one command at a time, for servers that offer PIPELINING (RFC 2920) and break on it.
-	NoPipelining bool
+	// Ignore are keywords of extensions that are not to be used although the server offers them, such as "PIPELINING" for
+	// one that breaks on it, or what [Session.Refused] has returned for the host before.
+	Ignore []string
+	// LMTP speaks the protocol of RFC 2033, to a server that delivers to mailboxes and answers for each recipient.
+	LMTP bool
 	// Dial connects, such as through a proxy. Its ctx ends after Timeouts.Connect, or when another address was faster; Dial
 	// must return then. Defaults to that of a [net.Dialer] with LocalAddr4 or LocalAddr6.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

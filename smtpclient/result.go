@@ -19,7 +19,7 @@ const (
 	PhaseMail     Phase = "mail"
 	PhaseRcpt     Phase = "rcpt"
 	PhaseData     Phase = "data" // the DATA command and its answer
-	PhaseBody     Phase = "body" // from the first octet of the data to the answer after the final dot
+	PhaseBody     Phase = "body" // from the first octet of the data, or the first BDAT, to the answer to its end
 	PhaseReset    Phase = "rset"
 	PhaseQuit     Phase = "quit"
 )
@@ -78,7 +78,12 @@ type Envelope struct {
 	// understand them. UTF8 and RequireTLS are demands: where the server doesn't offer them nothing is sent. SMTPUTF8 is
 	// also said where an address needs it.
 	Mail smtp.MailOptions
-	To   []Recipient
+	// Priority is the message's, from -9 to 9 (MT-PRIORITY, RFC 6710), and DeliverBy the time after which it is of no use
+	// (DELIVERBY, RFC 2852). They are sent if the server offers to understand them. Default to 0, which is no
+	// priority, and to no time.
+	Priority  int
+	DeliverBy *smtp.DeliverByOptions
+	To        []Recipient
 }
 
 // Recipient is one RCPT TO.

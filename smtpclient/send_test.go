@@ -99,11 +99,10 @@ func TestSendMany(t *testing.T) {
 		return ""
 	}
 	for _, c := range []struct {
-		extensions   []string
-		noPipelining bool
-	}{{nil, false}, {nil, true}, {[]string{}, false}} {
+		extensions, ignore []string
+	}{{nil, nil}, {nil, []string{"pipelining"}}, {[]string{}, nil}} {
 		srv := start(t, &smtptest.Server{Reply: refuse, Extensions: c.extensions})
-		s := dial(t, srv, &smtpclient.Options{NoPipelining: c.noPipelining})
+		s := dial(t, srv, &smtpclient.Options{Ignore: c.ignore})
 		e := envelope()
 		for i := range 350 {
 			local := "user"
@@ -135,13 +134,13 @@ func TestSendMany(t *testing.T) {
 // A message needs as few flights as the server allows.
 func TestFlights(t *testing.T) {
 	for _, c := range []struct {
-		noPipelining bool
-		first, next  int
-	}{{false, 3, 2}, {true, 5, 4}} {
+		ignore      []string
+		first, next int
+	}{{nil, 3, 2}, {[]string{"PIPELINING"}, 5, 4}} {
 		srv := start(t, &smtptest.Server{})
 		var conn *countingConn
 		s := dial(t, srv, &smtpclient.Options{
-			NoPipelining: c.noPipelining,
+			Ignore: c.ignore,
 			Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 				inner, err := new(net.Dialer).DialContext(ctx, network, address)
 				conn = &countingConn{Conn: inner}
@@ -153,7 +152,7 @@ func TestFlights(t *testing.T) {
 				t.Fatal(err)
 			}
 			if conn.writes != want {
-				t.Errorf("no pipelining %v: %d writes, want %d", c.noPipelining, conn.writes, want)
+				t.Errorf("without %q: %d writes, want %d", c.ignore, conn.writes, want)
 			}
 			conn.writes = 0
 		}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -18,12 +19,16 @@ type Session struct {
 	tls        *tls.ConnectionState
 	encryption *Encryption // what of that a Result has
 
-	buf    []byte // for bodies
-	used   bool   // a transaction was begun
-	reset  bool   // the last transaction was left open: RSET comes before the next
-	dirty  bool   // the server has behaved in a way that makes another transaction unwise
-	broken *Error // why nothing more can be said
-	closed bool
+	text    text      // of the message that is being sent; its memory is used again
+	used    bool      // a transaction was begun
+	heard   time.Time // when the last one ended
+	mails   int       // how many there were
+	rcptMax int       // how many recipients one may have, as was learned; 0 if that isn't known
+	refused []string  // extensions
+	reset   bool      // the last transaction was left open: RSET comes before the next
+	dirty   bool      // the server has behaved in a way that makes another transaction unwise
+	broken  *Error    // why nothing more can be said
+	closed  bool
 }
 
 // ErrClosed means that the session was closed before.
@@ -62,11 +67,28 @@ func (s *Session) Extension(keyword string) (params string, ok bool) {
 	return params, ok
 }
 
-// Reusable reports whether another transaction on the session makes sense: the dialogue is in step, and the server has said
-// nothing that only a confused one says. It doesn't ask the server, which may have closed the connection since;
-// [Error].Stale tells that case.
+// Refused returns the extensions that the server has offered and, when they were used, refused, by keyword. They aren't used
+// any more on the session; a caller who remembers them for the host, as [Options].Ignore, saves the next session the
+// attempt. If one of them is CHUNKING, the session is over ([ErrChunking]), nobody has the message, and it may go again at
+// once on a new one.
+func (s *Session) Refused() []string { return slices.Clone(s.refused) }
+
+func (s *Session) refuse(keywords ...string) {
+	for _, k := range keywords {
+		if s.ext.has(k) {
+			s.ext = s.ext.without(k)
+			s.refused = append(s.refused, k)
+		}
+	}
+}
+
+// Reusable reports whether another transaction on the session makes sense: the dialogue is in step, the server has said
+// nothing that only a confused one says, and it takes more transactions on a session than there were (RFC 9422). It
+// doesn't ask the server, which may have closed the connection since; [Error].Stale tells that case.
 func (s *Session) Reusable() bool {
-	return !s.closed && s.broken == nil && !s.dirty && !s.wire.junk && s.wire.r.Buffered() == 0
+	enough := s.ext.limit("MAILMAX")
+	return !s.closed && s.broken == nil && !s.dirty && !s.wire.junk && s.wire.r.Buffered() == 0 &&
+		(enough == 0 || s.mails < enough)
 }
 
 // Close says QUIT if there is anybody to say it to, waits for the answer, and closes the connection, all within

@@ -27,7 +27,7 @@ import (
 //
 //	tls          opportunistic (if not given), required, verified
 //	plaintext    allowed: as the last rung of the ladder
-//	pipelining   no
+//	ignore       keywords of extensions not to be used
 //	login        name and password, or name and "token:" and a token
 //	to           local parts at example.org; "one" if not given
 //	size         what MAIL declares
@@ -121,7 +121,7 @@ func (c *transcript) run(t *testing.T, connect func() (client, server net.Conn))
 		LocalName:         "client.example.com",
 		ServerName:        "mx.example.net",
 		TLS:               map[string]smtpclient.TLS{"": smtpclient.Opportunistic, "required": smtpclient.RequiredTLS, "verified": smtpclient.VerifiedTLS}[c.want["tls"]],
-		NoPipelining:      c.want["pipelining"] == "no",
+		Ignore:            strings.Fields(c.want["ignore"]),
 		PlaintextFallback: c.want["plaintext"] == "allowed",
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			if len(clients) == len(c.scripts) {

@@ -41,17 +41,31 @@ func (w *wire) use(conn net.Conn) {
 	w.w = bufio.NewWriterSize(&w.out, writeSize)
 }
 
-// timedWriter gives each write its own deadline, so that progress is what counts.
+// timedWriter gives each write of up to writeSize its own deadline, so that progress is what counts.
 type timedWriter struct {
 	conn    net.Conn
 	timeout time.Duration
 }
 
 func (t *timedWriter) Write(p []byte) (int, error) {
-	if err := t.conn.SetWriteDeadline(time.Now().Add(t.timeout)); err != nil {
-		return 0, err
+	size := len(p)
+	for len(p) > 0 {
+		if err := t.conn.SetWriteDeadline(time.Now().Add(t.timeout)); err != nil {
+			return 0, err
+		}
+		n, err := t.conn.Write(p[:min(len(p), writeSize)])
+		if err != nil {
+			return 0, err
+		}
+		p = p[n:]
 	}
-	return t.conn.Write(p)
+	return size, nil
+}
+
+// err is why something that was buffered could not be sent.
+func (w *wire) err() error {
+	_, err := w.w.Write(nil)
+	return err
 }
 
 // startTLS shakes hands on the raw connection.

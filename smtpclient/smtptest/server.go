@@ -17,9 +17,12 @@ type Server struct {
 	Addr string
 	// Name is the host name that the server says and that its certificate proves. Defaults to "mail.test".
 	Name string
-	// Extensions are the lines of the answer to EHLO, without STARTTLS and AUTH, which come by themselves. Defaults to
-	// PIPELINING, SIZE 26214400, 8BITMIME, SMTPUTF8, DSN and ENHANCEDSTATUSCODES. Use an empty slice for none.
+	// Extensions are the lines of the answer to EHLO, without STARTTLS and AUTH, which come by themselves. BDAT is
+	// implemented if they contain CHUNKING. Defaults to PIPELINING, SIZE 26214400, 8BITMIME, SMTPUTF8, DSN, CHUNKING
+	// and ENHANCEDSTATUSCODES. Use an empty slice for none.
 	Extensions []string
+	// LMTP answers the end of a message once for each recipient (RFC 2033).
+	LMTP bool
 	// StartTLS offers STARTTLS.
 	StartTLS bool
 	// Implicit speaks TLS from the first octet.
@@ -105,7 +108,7 @@ func (s *Server) prepare() error {
 		s.Name = "mail.test"
 	}
 	if s.Extensions == nil {
-		s.Extensions = []string{"PIPELINING", "SIZE 26214400", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES"}
+		s.Extensions = []string{"PIPELINING", "SIZE 26214400", "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "ENHANCEDSTATUSCODES"}
 	}
 	s.tls = s.TLSConfig
 	if s.tls == nil && (s.StartTLS || s.Implicit || s.Script != nil) {

@@ -43,8 +43,9 @@ func (t *transaction) data(body io.Reader) *Error {
 func (t *transaction) finish(r Reply) *Error {
 	t.s.reset = false
 	if r.class() == 2 {
+		taken := t.result(PhaseBody, r, nil)
 		for _, i := range t.accepted {
-			t.results[i] = Result{Reply: r, Phase: PhaseBody}
+			t.results[i] = taken
 		}
 		return nil
 	}

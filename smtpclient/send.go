@@ -32,7 +32,7 @@ const maxCommand = 4 << 10
 //   - Recipients and messages that can't be sent at all, such as an address with a space or a message larger than the server
 //     allows, are refused here: their Reply says so, and Err wraps the reason.
 func (s *Session) Send(ctx context.Context, e *Envelope, body io.Reader) ([]Result, error) {
-	t := &transaction{s: s, e: e, results: make([]Result, len(e.To))}
+	t := &transaction{s: s, e: e, results: make([]Result, len(e.To)), began: time.Now()}
 	if err := t.do(ctx, body); err != nil {
 		t.settle(err)
 		return t.results, err
@@ -45,6 +45,7 @@ type transaction struct {
 	s       *Session
 	e       *Envelope
 	results []Result // Phase is "" until it is decided
+	began   time.Time
 
 	pending  []command // sent or buffered, not answered
 	begun    bool      // MAIL was answered
@@ -64,6 +65,8 @@ func (t *transaction) do(ctx context.Context, body io.Reader) *Error {
 	switch {
 	case t.s.closed:
 		return t.s.failure(PhaseMail, ErrClosed)
+	case t.s.broken != nil && t.s.broken.Stale:
+		return t.s.broken
 	case t.s.broken != nil:
 		e := t.s.failure(PhaseMail, fmt.Errorf("session was lost before: %w", t.s.broken))
 		e.Stale = true
@@ -85,6 +88,9 @@ func (t *transaction) run(body io.Reader) *Error {
 	commands := t.prepare()
 	if t.allSettled() {
 		return nil
+	}
+	if t.s.lost() {
+		return t.s.broken
 	}
 	if err := t.announce(commands); err != nil {
 		return err
@@ -281,7 +287,7 @@ func (t *transaction) refuse(err *Error, rcpt ...int) {
 }
 
 func (t *transaction) decide(i int, err *Error) {
-	t.results[i] = Result{Reply: err.Reply, Phase: err.Phase, Err: err}
+	t.results[i] = t.result(err.Phase, err.Reply, err)
 }
 
 // settle decides about all recipients that are not decided yet.

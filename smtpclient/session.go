@@ -1,6 +1,7 @@
 package smtpclient
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -62,11 +63,37 @@ func (s *Session) Extension(keyword string) (params string, ok bool) {
 	return params, ok
 }
 
-// Reusable reports whether another transaction on the session makes sense: the dialogue is in step, and the server has said
-// nothing that only a confused one says. It doesn't ask the server, which may have closed the connection since;
-// [Error].Stale tells that case.
+// Reusable reports whether another transaction on the session makes sense: the dialogue is in step, the server has said
+// nothing that only a confused one says, and it hasn't hung up meanwhile, as far as the socket knows. If that can't be
+// asked, [Error].Stale tells.
 func (s *Session) Reusable() bool {
-	return !s.closed && s.broken == nil && !s.dirty && !s.wire.junk && s.wire.r.Buffered() == 0
+	return !s.closed && !s.dirty && !s.wire.junk && !s.lost()
+}
+
+// Err is why the session is over, such as the 421 of a server that has waited long enough; nil if it isn't, or was closed.
+func (s *Session) Err() error {
+	if s.broken == nil {
+		return nil
+	}
+	return s.broken
+}
+
+// lost reports whether nothing more can be said, after a look at what the server has said since its last answer.
+func (s *Session) lost() bool {
+	if s.broken != nil {
+		return true
+	}
+	if !s.wire.readable() {
+		return false
+	}
+	a, err := s.wire.readReply(lastWords)
+	e := s.failure(PhaseMail, err)
+	if err == nil {
+		e = s.refusal(PhaseMail, a.reply())
+	}
+	e.Stale = s.used
+	s.fail(context.Background(), e)
+	return true
 }
 
 // Close says QUIT if there is anybody to say it to, waits for the answer, and closes the connection, all within

@@ -13,7 +13,7 @@ const (
 // Command is what a Reply function is asked about.
 type Command struct {
 	// Verb is the command's first word in upper case; "CONNECT" before the greeting, "." after the final dot; "AUTH"
-	// once the name and the password were sent.
+	// once the server has made up its mind about the client.
 	Verb string
 	// Arg is the rest of the line, as it is.
 	Arg string

@@ -59,8 +59,9 @@ func (t *transaction) taken(c command, r Reply) *Error {
 		return nil
 	}
 	t.s.reset = false
+	taken := t.result(PhaseBody, r, nil)
 	for _, i := range t.concerned(c) {
-		t.results[i] = Result{Reply: r, Phase: PhaseBody}
+		t.results[i] = taken
 	}
 	return nil
 }

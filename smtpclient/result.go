@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-smtp"
 )
@@ -99,6 +100,24 @@ type Result struct {
 	// refused. Its Code is 0 if there was none.
 	Reply Reply
 	Phase Phase
+	Host  string        // Options.ServerName
+	Addr  string        // what was dialled
+	TLS   *Encryption   // nil for plaintext
+	Took  time.Duration // since Send was called
+	// QueueID is the name that the server has given the message, if it has taken it and said so in a form that is known here:
+	// that by which its postmaster can find it.
+	QueueID string
 	// Err is nil if and only if the server has taken responsibility for the recipient.
 	Err *Error
+}
+
+// result is what became of a recipient by now.
+func (m *message) result(phase Phase, r Reply, err *Error) Result {
+	res := Result{
+		Reply: r, Phase: phase, Host: m.s.o.ServerName, Addr: m.s.addr, TLS: m.s.encryption, Took: time.Since(m.began), Err: err,
+	}
+	if err == nil {
+		res.QueueID = queueID(r.Text)
+	}
+	return res
 }

@@ -27,7 +27,7 @@ import (
 //     again: one of more than 64 KiB must be an [io.Seeker], which is set back to where it was; or else the first
 //     answer stands.
 func (s *Session) Send(ctx context.Context, e *Envelope, body io.Reader) ([]Result, error) {
-	m := &message{s: s, e: e, ext: s.ext, results: make([]Result, len(e.To))}
+	m := &message{s: s, e: e, ext: s.ext, results: make([]Result, len(e.To)), began: time.Now()}
 	if err := m.do(ctx, body); err != nil {
 		m.settle(err)
 		return m.results, err
@@ -41,6 +41,7 @@ type message struct {
 	e       *Envelope
 	ext     extensions // the server's, without those that the message must do without
 	results []Result   // Phase is "" until it is decided
+	began   time.Time
 
 	begun  bool  // a MAIL was answered
 	failed bool  // the message was refused, and not just some of its recipients
@@ -55,6 +56,8 @@ func (m *message) do(ctx context.Context, body io.Reader) *Error {
 	switch {
 	case m.s.closed:
 		return m.s.failure(PhaseMail, ErrClosed)
+	case m.s.broken != nil && m.s.broken.Stale:
+		return m.s.broken
 	case m.s.broken != nil:
 		e := m.s.failure(PhaseMail, fmt.Errorf("session was lost before: %w", m.s.broken))
 		e.Stale = true
@@ -118,7 +121,7 @@ func (m *message) postpone(i int, e *Error) {
 }
 
 func (m *message) decide(i int, e *Error) {
-	m.results[i] = Result{Reply: e.Reply, Phase: e.Phase, Err: e}
+	m.results[i] = m.result(e.Phase, e.Reply, e)
 }
 
 // settle decides about all recipients that are not decided yet.

@@ -1,6 +1,7 @@
 package smtpclient
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -83,12 +84,37 @@ func (s *Session) refuse(keywords ...string) {
 }
 
 // Reusable reports whether another transaction on the session makes sense: the dialogue is in step, the server has said
-// nothing that only a confused one says, and it takes more transactions on a session than there were (RFC 9422). It
-// doesn't ask the server, which may have closed the connection since; [Error].Stale tells that case.
+// nothing that only a confused one says, it takes more transactions on a session than there were (RFC 9422), and it hasn't
+// hung up meanwhile, as far as the socket knows. If that can't be asked, [Error].Stale tells.
 func (s *Session) Reusable() bool {
 	enough := s.ext.limit("MAILMAX")
-	return !s.closed && s.broken == nil && !s.dirty && !s.wire.junk && s.wire.r.Buffered() == 0 &&
-		(enough == 0 || s.mails < enough)
+	return !s.closed && !s.dirty && !s.wire.junk && (enough == 0 || s.mails < enough) && !s.lost()
+}
+
+// Err is why the session is over, such as the 421 of a server that has waited long enough; nil if it isn't, or was closed.
+func (s *Session) Err() error {
+	if s.broken == nil {
+		return nil
+	}
+	return s.broken
+}
+
+// lost reports whether nothing more can be said, after a look at what the server has said since its last answer.
+func (s *Session) lost() bool {
+	if s.broken != nil {
+		return true
+	}
+	if !s.wire.readable() {
+		return false
+	}
+	a, err := s.wire.readReply(lastWords)
+	e := s.failure(PhaseMail, err)
+	if err == nil {
+		e = s.refusal(PhaseMail, a.reply())
+	}
+	e.Stale = s.used
+	s.fail(context.Background(), e)
+	return true
 }
 
 // Close says QUIT if there is anybody to say it to, waits for the answer, and closes the connection, all within

@@ -55,6 +55,10 @@ func (t *transaction) run() *Error {
 	if t.prepare(); t.mail == "" {
 		return nil
 	}
+	if t.s.lost() {
+		t.s.broken.Stale = t.s.broken.Stale && !t.begun
+		return t.s.broken
+	}
 	if err := t.announce(); err != nil || t.hopeless() {
 		return err
 	}

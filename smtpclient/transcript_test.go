@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/emersion/go-smtp"
 	"github.com/postroad/postroad/smtpclient"
@@ -34,6 +35,7 @@ import (
 //	body         "big", "8bit"
 //	dial         phase and beginning of the reply, or part of the error's text
 //	want         the same for each recipient, separated by " | ", after "uncertain", or "delivered" instead of the phase
+//	idle         lost: what the server does between two messages makes the session useless
 //	again        the same for a second message on the session; "stale" at the end
 //	session      reusable, dirty, or lost and the phase
 //	certificate  unverified
@@ -177,6 +179,11 @@ func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
 		t.Fatalf("dialled, want %s", want)
 	}
 	c.send(t, s, "want")
+	if c.want["idle"] == "lost" {
+		for s.Reusable() { // until the end has come through the network
+			time.Sleep(time.Millisecond)
+		}
+	}
 	if want, ok := c.want["again"]; ok && want != "" {
 		c.send(t, s, "again")
 	}
@@ -189,6 +196,8 @@ func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
 		t.Errorf("CertificateError() = %v", s.CertificateError())
 	}
 }
+
+func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
 // checkTrace sees to it that a session's own transcript has no secrets, and no more than it should.
 func (c *transcript) checkTrace(t *testing.T, trace string) {

@@ -21,6 +21,7 @@ type wire struct {
 	limits Limits
 	junk   bool // the server has said something that was no reply
 
+	idle    idle
 	trace   trace
 	secrets secrets // while they are being said
 }
@@ -29,6 +30,7 @@ const writeSize = 16 << 10 // octets per write, as many as a TLS record has
 
 func newWire(raw net.Conn, limits Limits) *wire {
 	w := &wire{raw: raw, limits: limits}
+	w.idle.watch(raw)
 	w.use(raw)
 	return w
 }

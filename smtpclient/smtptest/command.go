@@ -12,8 +12,8 @@ const (
 
 // Command is what a Reply function is asked about.
 type Command struct {
-	// Verb is the command's first word in upper case; "CONNECT" before the greeting; "AUTH" once the name and the password
-	// were sent; "BDAT" after its octets; and "." after the final dot, or after a last BDAT that wasn't refused.
+	// Verb is the command's first word in upper case; "CONNECT" before the greeting; "AUTH" once the server has made up its
+	// mind about the client; "BDAT" after its octets; and "." after the final dot, or after a last BDAT that wasn't refused.
 	Verb string
 	// Arg is the rest of the line, as it is.
 	Arg string

@@ -157,7 +157,7 @@ func (v *conversation) hello(c Command) bool {
 			lines = append(lines, "STARTTLS")
 		}
 		if len(v.s.Users) > 0 {
-			lines = append(lines, "AUTH PLAIN LOGIN")
+			lines = append(lines, "AUTH "+strings.Join(v.s.Mechanisms, " "))
 		}
 	}
 	last := len(lines) - 1

@@ -31,6 +31,9 @@ type Server struct {
 	TLSConfig *tls.Config
 	// Users are names and passwords. If there are any, AUTH is offered, and MAIL is refused without it.
 	Users map[string]string
+	// Mechanisms are those that AUTH offers, of PLAIN, LOGIN, SCRAM-SHA-256, SCRAM-SHA-256-PLUS, OAUTHBEARER and XOAUTH2. For
+	// the last two a user's password is a token. Defaults to PLAIN and LOGIN.
+	Mechanisms []string
 	// Reply, if not nil, is asked about each command before the server's own answer; "" leaves it to the server. See
 	// [Command] for what is asked about and [Close] and [Stall] for answers that are none. It is called by one goroutine
 	// per connection.
@@ -109,6 +112,9 @@ func (s *Server) prepare() error {
 	}
 	if s.Extensions == nil {
 		s.Extensions = []string{"PIPELINING", "SIZE 26214400", "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "ENHANCEDSTATUSCODES"}
+	}
+	if s.Mechanisms == nil {
+		s.Mechanisms = []string{"PLAIN", "LOGIN"}
 	}
 	s.tls = s.TLSConfig
 	if s.tls == nil && (s.StartTLS || s.Implicit || s.Script != nil) {

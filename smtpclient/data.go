@@ -106,7 +106,7 @@ func (t *transaction) chunks() *Error {
 // on a session that may have been closed while it was idle, and behind a RSET. Nor in LMTP, where the number of answers
 // depends on that of recipients.
 func (t *transaction) ahead() (bool, error) {
-	idle := t.s.used && time.Since(t.s.heard) > maxSilence
+	idle := t.s.used && !t.begun && time.Since(t.s.heard) > maxSilence
 	resets := len(t.pending) > 0 && t.pending[0].phase == PhaseReset
 	if !t.together() || idle || resets || t.s.o.LMTP {
 		return false, nil

@@ -74,7 +74,7 @@ func (s *Session) refuse(keywords ...string) {
 // nothing that only a confused one says, and it takes more transactions on a session than there were (RFC 9422). It
 // doesn't ask the server, which may have closed the connection since; [Error].Stale tells that case.
 func (s *Session) Reusable() bool {
-	enough := s.ext.limit("MAILMAX")
+	enough := s.ext.limits().mails
 	return !s.closed && s.broken == nil && !s.dirty && !s.wire.junk && s.wire.r.Buffered() == 0 &&
 		(enough == 0 || s.mails < enough)
 }

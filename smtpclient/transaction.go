@@ -144,6 +144,9 @@ func (t *transaction) send(c command, line string) *Error {
 func (t *transaction) sync(pending int) *Error {
 	written := t.s.wire.w.Flush()
 	t.sent = t.ending && written == nil
+	if written != nil {
+		pending = 0 // whatever there is to hear
+	}
 	phase := PhaseMail
 	for len(t.pending) > pending {
 		c := t.pending[0]
@@ -154,7 +157,7 @@ func (t *transaction) sync(pending int) *Error {
 			timeout = min(timeout, lastWords)
 		}
 		a, err := t.s.wire.readReply(timeout)
-		if err == nil && written != nil && phase == PhaseBody && a.code < 400 {
+		if err == nil && written != nil && phase == PhaseBody && !c.more && a.code < 400 {
 			break // half a message can't have been taken
 		}
 		if err != nil {

@@ -117,15 +117,15 @@ func (t *transaction) ahead() (bool, error) {
 // chunk buffers or sends the piece.
 func (t *transaction) chunk(last bool) {
 	piece := t.s.text.piece()
-	line := "BDAT " + strconv.Itoa(len(piece))
+	line := strconv.AppendInt(append(make([]byte, 0, 32), "BDAT "...), int64(len(piece)), 10)
 	c := command{phase: PhaseBody, rcpt: all, bdat: true, more: !last}
 	if last {
-		line += " LAST"
+		line = append(line, " LAST"...)
 		t.end(c)
 	} else {
 		t.pending = append(t.pending, c)
 	}
 	t.s.wire.out.timeout = t.s.o.Timeouts.Body
-	t.s.wire.say(line)
+	t.s.wire.say(string(line))
 	t.s.wire.w.Write(piece) // errors stay until Flush
 }

@@ -73,6 +73,7 @@ func (t *transaction) prepare() {
 	utf8 := t.e.needsUTF8()
 	quota := t.s.quota()
 	t.rcpt = make([]string, len(t.e.To))
+	t.pending = make([]command, 0, len(t.to)+4)
 	for _, i := range t.to {
 		r := &t.e.To[i]
 		line, err := t.rcptCommand(r)

@@ -134,8 +134,9 @@ func (t *transaction) denyBody(c command, err *Error) *Error {
 		t.sent = false
 		return t.s.failure(PhaseBody, fmt.Errorf("%w: %s", ErrChunking, err.Reply))
 	}
-	t.broken = true
-	t.failed = t.failed || c.rcpt == all
+	if c.rcpt == all {
+		t.broken, t.failed = true, true
+	}
 	if !c.bdat {
 		t.s.reset = false // after a refused chunk RFC 3030, section 2, wants RSET
 	}

@@ -106,7 +106,7 @@ func (t *transaction) chunks() *Error {
 // on a session that may have been closed while it was idle, and behind a RSET. Nor in LMTP, where the number of answers
 // depends on that of recipients.
 func (t *transaction) ahead() (bool, error) {
-	idle := t.s.used && time.Since(t.s.heard) > maxSilence
+	idle := t.s.used && !t.begun && time.Since(t.s.heard) > maxSilence
 	resets := len(t.pending) > 0 && t.pending[0].phase == PhaseReset
 	if !t.together() || idle || resets || t.s.o.LMTP {
 		return false, nil
@@ -117,15 +117,15 @@ func (t *transaction) ahead() (bool, error) {
 // chunk buffers or sends the piece.
 func (t *transaction) chunk(last bool) {
 	piece := t.s.text.piece()
-	line := "BDAT " + strconv.Itoa(len(piece))
+	line := strconv.AppendInt(append(make([]byte, 0, 32), "BDAT "...), int64(len(piece)), 10)
 	c := command{phase: PhaseBody, rcpt: all, bdat: true, more: !last}
 	if last {
-		line += " LAST"
+		line = append(line, " LAST"...)
 		t.end(c)
 	} else {
 		t.pending = append(t.pending, c)
 	}
 	t.s.wire.out.timeout = t.s.o.Timeouts.Body
-	t.s.wire.say(line)
+	t.s.wire.say(string(line))
 	t.s.wire.w.Write(piece) // errors stay until Flush
 }

@@ -27,7 +27,7 @@ func TestInterop(t *testing.T) {
 		{name: "20 recipients", to: mixed(users, strangers), text: oddLines},
 		{name: "strangers", to: strangers[:3], text: oddLines},
 		{name: "Unicode", to: []string{users[0], unicodeUser}, text: strings.Replace(oddLines, "Subject: ", "Subject: Grüße, ", 1), unicode: true},
-		{name: "25 MB", to: users[1:2], text: large(25 << 20), large: true},
+		{name: "25 MB", to: users[1:2], text: long(25 << 20), large: true},
 	}
 	for _, start := range []func(*testing.T) *mailServer{startPostfix, startExim, startOpenSMTPD, startGoSMTP} {
 		t.Run(functionName(start), func(t *testing.T) {
@@ -152,8 +152,8 @@ QUIT
 
 `, "\n", "\r\n")
 
-// large is a message of n octets.
-func large(n int) string {
+// long is a message of n octets.
+func long(n int) string {
 	var b strings.Builder
 	b.WriteString(oddLines)
 	for i := 0; b.Len() < n-100; i++ {

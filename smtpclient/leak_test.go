@@ -9,8 +9,15 @@ import (
 	"time"
 )
 
-// TestMain checks that nothing of the package runs any more after all its tests.
+// TestMain checks that nothing of the package runs any more after all its tests. In a benchmark's child it is the server.
 func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		if err := serveChild(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	if left := stillRunning(); left != "" {
 		fmt.Printf("leaked goroutines:\n%s\n", left)

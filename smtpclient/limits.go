@@ -5,22 +5,36 @@ import (
 	"strings"
 )
 
-// limit is the number that LIMITS (RFC 9422) gives to a name, 0 if it gives none. If anything in it is not as it should be,
-// nothing in it counts.
-func (e extensions) limit(name string) (number int) {
+// announced are the limits that a server has named by LIMITS (RFC 9422); 0 is none.
+type announced struct {
+	mails   int // MAILMAX: transactions on a session
+	rcpts   int // RCPTMAX: recipients of a transaction
+	domains int // RCPTDOMAINMAX: their domains
+}
+
+// limits reads LIMITS. If anything in it is not as it should be, nothing in it counts.
+func (e extensions) limits() (a announced) {
 	for item := range strings.FieldsSeq(e["LIMITS"]) {
-		n, value, ok := strings.Cut(item, "=")
-		if !ok || !validKeyword(strings.ToUpper(n)) || value == "" {
-			return 0
+		name, value, _ := strings.Cut(strings.ToUpper(item), "=")
+		if !validKeyword(name) || value == "" {
+			return announced{}
 		}
-		if !strings.EqualFold(n, name) {
+		var number *int
+		switch name {
+		case "MAILMAX":
+			number = &a.mails
+		case "RCPTMAX":
+			number = &a.rcpts
+		case "RCPTDOMAINMAX":
+			number = &a.domains
+		default:
 			continue
 		}
-		if number = parseLimit(value); number == 0 {
-			return 0
+		if *number = parseLimit(value); *number == 0 {
+			return announced{}
 		}
 	}
-	return number
+	return a
 }
 
 // parseLimit reads a number of one to six digits of which the first is not 0, as RFC 9422, section 4, has it; else it
@@ -47,7 +61,8 @@ type quota struct {
 
 // quota is that of a new transaction, by what the server has announced and what was learned.
 func (s *Session) quota() quota {
-	q := quota{rcptMax: s.ext.limit("RCPTMAX"), domainMax: s.ext.limit("RCPTDOMAINMAX")}
+	limits := s.ext.limits()
+	q := quota{rcptMax: limits.rcpts, domainMax: limits.domains}
 	if q.rcptMax == 0 || s.rcptMax > 0 && s.rcptMax < q.rcptMax {
 		q.rcptMax = s.rcptMax
 	}

@@ -87,7 +87,7 @@ func (s *Session) refuse(keywords ...string) {
 // nothing that only a confused one says, it takes more transactions on a session than there were (RFC 9422), and it hasn't
 // hung up meanwhile, as far as the socket knows. If that can't be asked, [Error].Stale tells.
 func (s *Session) Reusable() bool {
-	enough := s.ext.limit("MAILMAX")
+	enough := s.ext.limits().mails
 	return !s.closed && !s.dirty && !s.wire.junk && (enough == 0 || s.mails < enough) && !s.lost()
 }
 

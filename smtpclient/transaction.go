@@ -77,6 +77,7 @@ func (t *transaction) prepare() {
 	utf8 := t.e.needsUTF8()
 	quota := t.s.quota()
 	t.rcpt = make([]string, len(t.e.To))
+	t.pending = make([]command, 0, len(t.to)+4)
 	for _, i := range t.to {
 		r := &t.e.To[i]
 		line, err := t.rcptCommand(r)
@@ -148,6 +149,9 @@ func (t *transaction) send(c command, line string) *Error {
 func (t *transaction) sync(pending int) *Error {
 	written := t.s.wire.w.Flush()
 	t.sent = t.ending && written == nil
+	if written != nil {
+		pending = 0 // whatever there is to hear
+	}
 	phase := PhaseMail
 	for len(t.pending) > pending {
 		c := t.pending[0]
@@ -158,7 +162,7 @@ func (t *transaction) sync(pending int) *Error {
 			timeout = min(timeout, lastWords)
 		}
 		a, err := t.s.wire.readReply(timeout)
-		if err == nil && written != nil && phase == PhaseBody && a.code < 400 {
+		if err == nil && written != nil && phase == PhaseBody && !c.more && a.code < 400 {
 			break // half a message can't have been taken
 		}
 		if err != nil {

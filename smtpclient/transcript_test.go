@@ -1,6 +1,7 @@
 package smtpclient_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -29,15 +30,19 @@ import (
 //	tls          opportunistic (if not given), required, verified
 //	plaintext    allowed: as the last rung of the ladder
 //	ignore       keywords of extensions not to be used
+//	lmtp         yes
 //	login        name and password, or name and "token:" and a token
-//	to           local parts at example.org; "one" if not given
+//	to           local parts at example.org, or addresses; "one" if not given
 //	size         what MAIL declares
-//	body         "big", "8bit"
+//	dsn          yes: with the parameters of DSN
+//	urgent       yes: with those of MT-PRIORITY and DELIVERBY
+//	body         "big", 11 MB; "large", 160 KiB; "large once", which can't be read again; "8bit"
 //	dial         phase and beginning of the reply, or part of the error's text
 //	want         the same for each recipient, separated by " | ", after "uncertain", or "delivered" instead of the phase
-//	idle         lost: what the server does between two messages makes the session useless
 //	again        the same for a second message on the session; "stale" at the end
-//	session      reusable, dirty, or lost and the phase
+//	idle         how long the session is idle before it, or lost: until what the server does has made it useless
+//	session      reusable, dirty, or lost and the phase, after the first message
+//	refused      extensions, after the last message
 //	certificate  unverified
 //	rung         old, plaintext: where the ladder has ended
 //
@@ -123,8 +128,9 @@ func (c *transcript) run(t *testing.T, connect func() (client, server net.Conn))
 		LocalName:         "client.example.com",
 		ServerName:        "mx.example.net",
 		TLS:               map[string]smtpclient.TLS{"": smtpclient.Opportunistic, "required": smtpclient.RequiredTLS, "verified": smtpclient.VerifiedTLS}[c.want["tls"]],
-		Ignore:            strings.Fields(c.want["ignore"]),
 		PlaintextFallback: c.want["plaintext"] == "allowed",
+		Ignore:            strings.Fields(c.want["ignore"]),
+		LMTP:              c.want["lmtp"] == "yes",
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			if len(clients) == len(c.scripts) {
 				t.Error("one connection too many")
@@ -179,13 +185,12 @@ func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
 		t.Fatalf("dialled, want %s", want)
 	}
 	c.send(t, s, "want")
-	if c.want["idle"] == "lost" {
-		for s.Reusable() { // until the end has come through the network
-			time.Sleep(time.Millisecond)
-		}
-	}
-	if want, ok := c.want["again"]; ok && want != "" {
+	c.beIdle(s)
+	if c.want["again"] != "" {
 		c.send(t, s, "again")
+	}
+	if got := strings.Join(s.Refused(), " "); got != c.want["refused"] {
+		t.Errorf("refused %q, want %q", got, c.want["refused"])
 	}
 	c.checkTrace(t, s.Transcript())
 	rung := map[string]smtpclient.Rung{"": smtpclient.BestTLS, "old": smtpclient.OldTLS, "plaintext": smtpclient.Plaintext}[c.want["rung"]]
@@ -195,6 +200,14 @@ func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
 	if got := s.CertificateError() != nil; got != (c.want["certificate"] == "unverified") {
 		t.Errorf("CertificateError() = %v", s.CertificateError())
 	}
+}
+
+func (c *transcript) beIdle(s *smtpclient.Session) {
+	for c.want["idle"] == "lost" && s.Reusable() { // until the end has come through the network
+		time.Sleep(time.Millisecond)
+	}
+	idle, _ := time.ParseDuration(c.want["idle"])
+	time.Sleep(idle)
 }
 
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
@@ -220,23 +233,8 @@ func (c *transcript) checkTrace(t *testing.T, trace string) {
 }
 
 func (c *transcript) send(t *testing.T, s *smtpclient.Session, key string) {
-	e := &smtpclient.Envelope{From: "sender@example.com", Mail: smtp.MailOptions{Body: smtp.Body8BitMIME}}
-	e.Mail.Size, _ = strconv.ParseInt(c.want["size"], 10, 64)
-	to := c.want["to"]
-	if to == "" {
-		to = "one"
-	}
-	for local := range strings.FieldsSeq(to) {
-		e.To = append(e.To, smtpclient.Recipient{Address: local + "@example.org"})
-	}
-	body := "Subject: hello\r\n\r\nHello.\r\n"
-	switch c.want["body"] {
-	case "big":
-		body += strings.Repeat("All work and no play makes Jack a dull boy.\r\n", 1<<18)
-	case "8bit":
-		body = "Subject: hello\r\n\r\nGrüße.\r\n"
-	}
-	results, err := s.Send(t.Context(), e, strings.NewReader(body))
+	e := c.envelope()
+	results, err := s.Send(t.Context(), e, c.body())
 	want := strings.Split(c.want[key], " | ")
 	if len(results) != len(want) {
 		t.Fatalf("%d results, want %d", len(results), len(want))
@@ -248,6 +246,46 @@ func (c *transcript) send(t *testing.T, s *smtpclient.Session, key string) {
 		match(t, "session", condition(s, err), want)
 	}
 }
+
+func (c *transcript) envelope() *smtpclient.Envelope {
+	e := &smtpclient.Envelope{From: "sender@example.com", Mail: smtp.MailOptions{Body: smtp.Body8BitMIME}}
+	e.Mail.Size, _ = strconv.ParseInt(c.want["size"], 10, 64)
+	if c.want["dsn"] == "yes" {
+		e.Mail.Return, e.Mail.EnvelopeID = smtp.DSNReturnHeaders, "1A2B"
+	}
+	if c.want["urgent"] == "yes" {
+		e.Priority, e.DeliverBy = 3, &smtp.DeliverByOptions{Time: time.Hour, Mode: smtp.DeliverByReturn}
+	}
+	for to := range strings.FieldsSeq(cmp.Or(c.want["to"], "one")) {
+		if !strings.Contains(to, "@") {
+			to += "@example.org"
+		}
+		r := smtpclient.Recipient{Address: to}
+		if c.want["dsn"] == "yes" {
+			r.Rcpt.Notify = []smtp.DSNNotify{smtp.DSNNotifyFailure}
+		}
+		e.To = append(e.To, r)
+	}
+	return e
+}
+
+func (c *transcript) body() io.Reader {
+	const hello = "Subject: hello\r\n\r\n"
+	switch c.want["body"] {
+	case "big":
+		return strings.NewReader(hello + strings.Repeat("All work and no play makes Jack a dull boy.\r\n", 1<<18))
+	case "large":
+		return strings.NewReader(large)
+	case "large once":
+		return io.MultiReader(strings.NewReader(large))
+	case "8bit":
+		return strings.NewReader(hello + "Grüße.\r\n")
+	}
+	return strings.NewReader(hello + "Hello.\r\n")
+}
+
+// large is a body of two chunks and a half.
+var large = strings.Repeat("All work and no play makes Jack a dull, dull, dull, dull boy..\r\n", 2560)
 
 func outcome(r smtpclient.Result) string {
 	if r.Err == nil {

@@ -151,6 +151,8 @@ func TestScriptErrors(t *testing.T) {
 		{"C: ...\nC: .\n", "a\r\n..\r\n.\r\n", ""},
 		{"C: ...\nC: .\n", "a\r\n", "never said"},
 		{"C: *\nclose\n", "anything\r\n", ""},
+		{"octets 5\nC: x\n", "12\r\n3x\r\n", ""},
+		{"octets 5\n", "1234", "name:1"},
 		{"raw \"2\\x32\"\nsleep 1h\nslow 1m 0 x\n", "", ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -176,7 +178,7 @@ func TestScriptErrors(t *testing.T) {
 }
 
 func TestParseScriptErrors(t *testing.T) {
-	for _, text := range []string{"X: what\n", "raw unquoted\n", "sleep long\n", "slow down\n", "close now\n", "tls works\n"} {
+	for _, text := range []string{"X: what\n", "raw unquoted\n", "sleep long\n", "slow down\n", "close now\n", "tls works\n", "octets many\n"} {
 		if _, err := smtptest.ParseScript("name", "# fine\n"+text); err == nil || !strings.Contains(err.Error(), "name:2") {
 			t.Errorf("%q: %v", text, err)
 		}

@@ -127,7 +127,7 @@ func (r *run) routeAndSend(ctx context.Context, t *try) error {
 			if len(t.open()) == 0 || t.dials >= maxDials || t.hosts >= maxHosts || t.uncertain() || ctx.Err() != nil {
 				return nil
 			}
-			if r.visit(ctx, t, host, addr) {
+			if r.visit(ctx, t, host, addr, nil) {
 				break // its other addresses lead to the same server
 			}
 		}
@@ -150,10 +150,11 @@ func (r *run) enter(t *try, site string) bool {
 	return true
 }
 
-// visit dials one address of a host and sends to whom it can. It reports whether there was a session.
-func (r *run) visit(ctx context.Context, t *try, host mx.Host, addr netip.Addr) bool {
+// visit dials one address of a host and sends to whom it can, without the extensions to ignore. It reports whether there
+// was a session.
+func (r *run) visit(ctx context.Context, t *try, host mx.Host, addr netip.Addr, ignore []string) bool {
 	t.dials++
-	session, err := r.dial(ctx, t.job, host, addr)
+	session, err := r.dial(ctx, t.job, host, addr, ignore)
 	if err != nil {
 		if !r.cutShort(ctx) {
 			reply, verdict := hostFailed(host, err)
@@ -162,10 +163,15 @@ func (r *run) visit(ctx context.Context, t *try, host mx.Host, addr netip.Addr) 
 		return false
 	}
 	defer t.closing.Go(func() { session.Close() }) // a server that is slow to say goodbye must not delay the commit
-	t.hosts++
+	if ignore == nil {
+		t.hosts++
+	}
 	t.tls = tlsVersion(session)
 	for open := t.open(); len(open) > 0; {
 		err := r.transact(ctx, t, session, host, open)
+		if errors.Is(err, smtpclient.ErrChunking) { // nobody has anything: the same once more, and this can't happen again
+			return r.visit(ctx, t, host, addr, session.Refused())
+		}
 		open = t.later(open)
 		if err != nil || !session.Reusable() {
 			break
@@ -189,9 +195,10 @@ func (t *try) later(indexes []int) (later []int) {
 
 // dial opens a session. A host whose TLS fails, where nobody demands any, gets the message in plaintext, but not at the
 // first attempt: by the second, most of what was wrong by accident is over.
-func (r *run) dial(ctx context.Context, j *queue.Job, host mx.Host, addr netip.Addr) (*smtpclient.Session, error) {
+func (r *run) dial(ctx context.Context, j *queue.Job, host mx.Host, addr netip.Addr, ignore []string) (*smtpclient.Session, error) {
 	address := netip.AddrPortFrom(addr, host.Port).String()
 	options := r.sessionOptions(host, j.Message.TLS)
+	options.Ignore = ignore
 	session, err := smtpclient.Dial(ctx, address, options)
 	if j.Tries > 0 && handshakeFailed(err) && plaintextWillDo(options) {
 		options.TLS = smtpclient.NoTLS

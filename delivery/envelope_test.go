@@ -111,3 +111,25 @@ func TestReportKeepsTheTLSDemand(t *testing.T) {
 		home.wantTaken(t, 0)
 	})
 }
+
+// A host that offers CHUNKING and doesn't know BDAT gets the message in the old way, in the same attempt.
+func TestBDATNotUnderstood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		h := w.host("mx.a.example", func(c smtptest.Command) string {
+			if c.Verb == "BDAT" {
+				return "502 5.5.2 what?"
+			}
+			return ""
+		}, "a.example")
+		w.start()
+		id := w.enqueue("ann@a.example", "bob@a.example")
+		w.settle(time.Second)
+		w.wantStates(id, "ann@a.example delivered", "bob@a.example delivered")
+		w.wantAttempts("ann@a.example delivered mx.a.example 250", "bob@a.example delivered mx.a.example 250")
+		h.wantTaken(t, 1)
+		if total, _, _ := h.Connections(); total != 2 {
+			t.Errorf("%d connections", total)
+		}
+	})
+}

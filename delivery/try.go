@@ -128,7 +128,7 @@ func (r *run) routeAndSend(ctx context.Context, t *try) error {
 			return nil
 		}
 		if len(host.Addrs) > 0 {
-			r.visit(ctx, t, host)
+			r.visit(ctx, t, host, nil)
 		}
 	}
 	return nil
@@ -149,10 +149,12 @@ func (r *run) enter(t *try, site string) bool {
 	return true
 }
 
-// visit dials a host and sends to whom it can.
-func (r *run) visit(ctx context.Context, t *try, host mx.Host) {
-	t.addrs += len(host.Addrs)
-	session, err := r.dial(ctx, t.job, host)
+// visit dials a host and sends to whom it can, without the extensions to ignore.
+func (r *run) visit(ctx context.Context, t *try, host mx.Host, ignore []string) {
+	if ignore == nil {
+		t.addrs += len(host.Addrs)
+	}
+	session, err := r.dial(ctx, t.job, host, ignore)
 	if err != nil {
 		if !r.cutShort(ctx) {
 			reply, verdict := hostFailed(host, err)
@@ -161,10 +163,16 @@ func (r *run) visit(ctx context.Context, t *try, host mx.Host) {
 		return
 	}
 	defer t.closing.Go(func() { session.Close() }) // a server that is slow to say goodbye must not delay the commit
-	t.hosts++
+	if ignore == nil {
+		t.hosts++
+	}
 	t.tls = tlsVersion(session)
 	for open := t.open(); len(open) > 0; {
 		err := r.transact(ctx, t, session, host, open)
+		if errors.Is(err, smtpclient.ErrChunking) { // nobody has anything: the same once more, and this can't happen again
+			r.visit(ctx, t, host, session.Refused())
+			return
+		}
 		open = t.later(open)
 		if err != nil || !session.Reusable() {
 			break
@@ -187,9 +195,10 @@ func (t *try) later(indexes []int) (later []int) {
 
 // dial opens a session. A host whose TLS fails, where nobody demands any, gets the message in plaintext, but not at the
 // first attempt: by the second, most of what was wrong by accident is over.
-func (r *run) dial(ctx context.Context, j *queue.Job, host mx.Host) (*smtpclient.Session, error) {
+func (r *run) dial(ctx context.Context, j *queue.Job, host mx.Host, ignore []string) (*smtpclient.Session, error) {
 	options := r.sessionOptions(host, j.Message.TLS)
 	options.PlaintextFallback = j.Tries > 0
+	options.Ignore = ignore
 	addresses := make([]string, len(host.Addrs))
 	for i, a := range host.Addrs {
 		addresses[i] = netip.AddrPortFrom(a, host.Port).String()

@@ -172,41 +172,22 @@ func syncFolder(path string) error {
 // token is given out twice. That is good for 10¹² claims and 16 million restarts.
 const epochBits = 40
 
-// begin makes the buckets of a new file, and counts the opening of an old one.
+// begin brings the file up to date and counts its opening.
 func (q *Queue) begin(b *bolt.Tx) error {
-	var epoch uint64
-	key := []byte("opened")
-	file := b.Bucket([]byte(fileBucket))
-	if file == nil {
-		if k, _ := b.Cursor().First(); k != nil {
-			return fmt.Errorf("%w: a bbolt file, but not a queue: it has a bucket %q", queue.ErrDamaged, k)
-		}
-		for _, name := range []string{fileBucket, messagesBucket, jobsBucket, lanesBucket, expiryBucket, marksBucket,
-			finishedBucket, bodiesBucket, draftsBucket, notesBucket} {
-			if _, err := b.CreateBucket([]byte(name)); err != nil {
-				return err
-			}
-		}
-		file = b.Bucket([]byte(fileBucket))
-	} else {
-		fields, err := unseal(key, file.Get(key))
-		if err != nil {
-			return err
-		}
-		d := decoder{b: fields}
-		epoch = d.uint(64 - epochBits)
-		if err := d.end("count of openings"); err != nil {
-			return err
-		}
+	if err := upgrade(b); err != nil {
+		return err
 	}
 	if _, err := newTx(b); err != nil { // is every bucket there?
 		return err
 	}
+	file := b.Bucket([]byte(fileBucket))
+	epoch, err := number(file, openedKey, 64-epochBits)
+	if err != nil {
+		return err
+	}
 	epoch++
 	q.claims.token = queue.Token(epoch << epochBits)
-	var e encoder
-	e.uint(epoch)
-	return put(file, key, e.b)
+	return putNumber(file, openedKey, epoch)
 }
 
 // readLanes finds the first entry of each lane, with one seek for each.
@@ -271,16 +252,23 @@ func (q *Queue) Close() error {
 	<-q.stopped
 	var err error
 	if !closed && q.failed == nil {
-		err = q.storeFreelist()
+		err = q.end()
 	}
 	return q.wrap(errors.Join(err, q.db.Close()))
 }
 
-// storeFreelist commits the list of free pages, so that the next Open need not look for them. That it is there also says that
-// the file was closed in order, since the first commit after Open leaves it out again.
-func (q *Queue) storeFreelist() error {
+// end notes that the file is closed in order. With it the list of free pages is stored, so that the next Open need not look for
+// them; the first commit after Open leaves it out again.
+func (q *Queue) end() error {
 	q.db.NoFreelistSync = false // the writer, which reads it, has stopped
-	return q.update(func(*bolt.Tx) error { return nil })
+	return q.update(func(b *bolt.Tx) error {
+		file := b.Bucket([]byte(fileBucket))
+		opened, err := number(file, openedKey, 64)
+		if err != nil {
+			return err
+		}
+		return putNumber(file, closedKey, opened)
+	})
 }
 
 // ready is how each method begins.

@@ -22,11 +22,12 @@ const (
 	bodiesBucket   = "bodies"
 	draftsBucket   = "drafts"
 	notesBucket    = "notes"
+	claimedBucket  = "claimed"
 )
 
 // tx is a transaction on the file with its buckets at hand.
 type tx struct {
-	messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes *bolt.Bucket
+	messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes, claimed *bolt.Bucket
 
 	// What a writing transaction collects for the moment after its commit.
 	touched map[queue.Lane]bool // lanes of which entries came or went
@@ -46,6 +47,7 @@ func newTx(b *bolt.Tx) (*tx, error) {
 		bodiesBucket:   &t.bodies,
 		draftsBucket:   &t.drafts,
 		notesBucket:    &t.notes,
+		claimedBucket:  &t.claimed,
 	} {
 		if *p = b.Bucket([]byte(name)); *p == nil {
 			return nil, fmt.Errorf("%w: there is no bucket %q", queue.ErrDamaged, name)

@@ -29,6 +29,7 @@ type network struct {
 	server *smtptest.Server
 	wait   map[string]time.Duration // before anything happens; forever if less than 0
 	refuse map[string]bool
+	deaf   bool // doesn't hear that nobody wants the connection any more
 
 	mu      sync.Mutex // guards what follows
 	dialled []string
@@ -47,7 +48,11 @@ func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error)
 		select {
 		case <-time.After(d):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			if !n.deaf {
+				return nil, ctx.Err()
+			}
+			time.Sleep(time.Second)
+			ctx = context.Background()
 		}
 	}
 	if n.refuse[address] {
@@ -84,6 +89,7 @@ func TestDialAny(t *testing.T) {
 		addresses []string
 		wait      map[string]time.Duration
 		refuse    []string
+		deaf      bool
 		headStart time.Duration
 		want      string // address; an error's text if nobody is reached
 		took      time.Duration
@@ -95,6 +101,7 @@ func TestDialAny(t *testing.T) {
 		{name: "the first fails late", addresses: []string{six, four, four2}, wait: map[string]time.Duration{six: 300 * time.Millisecond, four: -1}, refuse: []string{six}, want: four2, took: 300 * time.Millisecond, dialled: 3},
 		{name: "slow, but faster than the next", addresses: []string{six, four}, wait: map[string]time.Duration{six: 300 * time.Millisecond, four: time.Second}, want: six, took: 300 * time.Millisecond, dialled: 2},
 		{name: "both at the same time", addresses: []string{six, four}, wait: map[string]time.Duration{six: 500 * time.Millisecond, four: 250 * time.Millisecond}, want: "", took: 500 * time.Millisecond, dialled: 2},
+		{name: "the loser comes late", addresses: []string{six, four}, wait: map[string]time.Duration{six: -1}, deaf: true, want: four, took: 1250 * time.Millisecond, dialled: 2},
 		{name: "another head start", addresses: []string{six, four}, wait: map[string]time.Duration{six: -1}, headStart: time.Second, want: four, took: time.Second, dialled: 2},
 		{name: "several of each", addresses: []string{six, six2, four}, wait: map[string]time.Duration{six: -1, six2: -1}, want: four, took: 500 * time.Millisecond, dialled: 3},
 		{name: "none", addresses: []string{six, four}, refuse: []string{six, four}, want: "connect: " + six + " refuses; " + four + " refuses", dialled: 2},
@@ -103,7 +110,7 @@ func TestDialAny(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				n := &network{server: &smtptest.Server{}, wait: c.wait, refuse: make(map[string]bool)}
+				n := &network{server: &smtptest.Server{}, wait: c.wait, refuse: make(map[string]bool), deaf: c.deaf}
 				defer n.server.Close()
 				for _, a := range c.refuse {
 					n.refuse[a] = true

@@ -166,7 +166,7 @@ func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
 			t.Fatalf("%T: %v", err, err)
 		}
 		match(t, "dial", outcome(smtpclient.Result{Phase: e.Phase, Err: e}), c.want["dial"])
-		c.checkTrace(t, e.Transcript)
+		c.checkTrace(t, e.Transcript+e.Error())
 		return
 	}
 	defer s.Close()
@@ -175,7 +175,10 @@ func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
 	}
 	c.send(t, s, "want")
 	if c.want["idle"] == "lost" {
-		for s.Reusable() { // until the end has come through the network
+		for range 5000 { // until what the server does has come through the network
+			if !s.Reusable() {
+				break
+			}
 			time.Sleep(time.Millisecond)
 		}
 	}

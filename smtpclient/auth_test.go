@@ -34,6 +34,9 @@ func login(t *testing.T, srv *smtptest.Server, auth *smtpclient.Credentials) (me
 			t.Errorf("messages: %+v", m)
 		}
 	}
+	if strings.Count(trace, "\nS: 334 ") != strings.Count(trace, "\nS: 334 ***\n") {
+		t.Errorf("a challenge shows: %s", trace)
+	}
 	_, rest, _ := strings.Cut(trace, "C: AUTH ")
 	mechanism, _, _ = strings.Cut(strings.TrimSpace(rest[:strings.IndexByte(rest+"\n", '\n')]), " ")
 	return mechanism, err

@@ -14,6 +14,7 @@
 //     UTF-8. The end of a context closes the connection at once.
 //   - No address, parameter or body can become a second parameter, command or message (see below).
 //   - No goroutine outlives the call that started it.
+//   - Credentials are in no error and no transcript, even if a server repeats them.
 //
 // # The way of a message
 //
@@ -24,6 +25,22 @@
 // The names in the first two lines are, in lower case, the values of [Phase], the body and its dot being PhaseBody. A server
 // that offers PIPELINING gets MAIL, RCPT and DATA together, any other one after the other. RSET comes only after a
 // transaction that was left open.
+//
+// # Opening a session
+//
+// [DialAny] connects to the addresses of a host as RFC 8305 has it, and goes on with the first that connects. Where a host
+// turns us away before the first message, its other addresses are tried once, the other family's first.
+//
+// TLS that fails takes the connection with it. The same address is then met one rung lower: with TLS 1.2 at most, and, if
+// the caller allows it and nobody demands otherwise, without TLS. A certificate that isn't liked, and plaintext that somebody has
+// put behind the answer to STARTTLS, lead nowhere but out.
+//
+// Credentials are used with the strongest mechanism that both sides have, and never with a weaker one after that. SCRAM makes
+// the server prove that it knows the password, and is bound to the TLS session if the server knows how: tls-exporter
+// (RFC 9266) for TLS 1.3, tls-unique or else tls-server-end-point (RFC 5929) for older ones.
+//
+// A server that wants to be rid of an idle session says 421, or nothing, and closes it. [Session.Reusable] and
+// [Session.Send] look before they speak, so that most of that is found out for nothing; [Session.Err] has its words.
 //
 // # Bodies and line ends
 //
@@ -40,7 +57,8 @@
 // # Extensions
 //
 // Beside RFC 5321, these are understood: SIZE (RFC 1870), ENHANCEDSTATUSCODES (RFC 2034, RFC 3463), PIPELINING (RFC 2920),
-// STARTTLS (RFC 3207) and implicit TLS (RFC 8314), DSN (RFC 3461, RFC 6533), AUTH (RFC 4954) with PLAIN (RFC 4616) and LOGIN,
+// STARTTLS (RFC 3207) and implicit TLS (RFC 8314), DSN (RFC 3461, RFC 6533), AUTH (RFC 4954) with
+// SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), OAUTHBEARER (RFC 7628), XOAUTH2, PLAIN (RFC 4616) and LOGIN,
 // 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), REQUIRETLS (RFC 8689). The types of their parameters are those of
 // github.com/emersion/go-smtp; of its RcptOptions, Notify and OriginalRecipient are sent.
 //

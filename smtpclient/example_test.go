@@ -2,10 +2,12 @@ package smtpclient_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log"
-	"net"
 	"strings"
+
+	"golang.org/x/net/proxy"
 
 	"github.com/postroad/postroad/smtpclient"
 	"github.com/postroad/postroad/smtpclient/smtptest"
@@ -42,19 +44,20 @@ func Example() {
 	// nobody@example.org: rcpt: 550 5.1.1 no such user
 }
 
-// A dial function decides how a connection is made: through a proxy, from a certain address, or, in a test, to a server of
-// its own.
+// A dial function decides how a connection is made, such as through a SOCKS proxy.
 func ExampleOptions_dial() {
 	server := smtptest.NewServer(nil)
 	defer server.Close()
+	socks := startProxy(server.Addr)
+	defer socks.Close()
 
+	dialer, err := proxy.SOCKS5("tcp", socks.Addr().String(), nil, proxy.Direct)
+	if err != nil {
+		log.Fatal(err)
+	}
 	session, err := smtpclient.Dial(context.Background(), "192.0.2.1:25", &smtpclient.Options{
 		ServerName: "mx.example.org",
-		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			fmt.Println("dial", address)
-			from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}}
-			return from.DialContext(ctx, network, server.Addr)
-		},
+		Dial:       dialer.(proxy.ContextDialer).DialContext,
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -62,6 +65,60 @@ func ExampleOptions_dial() {
 	fmt.Println("connected to", session.Host())
 	session.Close()
 	// Output:
-	// dial 192.0.2.1:25
+	// the proxy connects to 192.0.2.1:25
 	// connected to mx.example.org
+}
+
+// Token returns an access token when one is needed. An oauth2.TokenSource keeps one and renews it in time.
+func ExampleCredentials_token() {
+	server := &smtptest.Server{
+		StartTLS:   true,
+		Users:      map[string]string{"me@example.com": "ya29.token"},
+		Mechanisms: []string{"XOAUTH2", "PLAIN"},
+	}
+	if err := server.Start(); err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+
+	session, err := smtpclient.Dial(context.Background(), server.Addr, &smtpclient.Options{
+		TLS:       smtpclient.VerifiedTLS,
+		TLSConfig: &tls.Config{RootCAs: server.RootCAs()},
+		Auth: &smtpclient.Credentials{
+			Username: "me@example.com",
+			Token: func(ctx context.Context) (string, error) {
+				fmt.Println("a token is needed")
+				return "ya29.token", nil // token, err := source.Token(); return token.AccessToken, err
+			},
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer session.Close()
+	fmt.Println(lastLines(session.Transcript(), 2))
+	// Output:
+	// a token is needed
+	// C: AUTH XOAUTH2 ***
+	// S: 235 2.7.0 welcome
+}
+
+// A host has several addresses, and one of them leads nowhere.
+func ExampleDialAny() {
+	server := smtptest.NewServer(nil)
+	defer server.Close()
+
+	session, err := smtpclient.DialAny(context.Background(), []string{"127.0.0.1:1", server.Addr}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(session.Addr() == server.Addr)
+	session.Close()
+	// Output:
+	// true
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

@@ -96,9 +96,12 @@ func (s secrets) mask(text string) string {
 // maskReply hides what must not be seen in a line from the server, whose code counts. A challenge isn't to be changed, and
 // nobody sees it.
 func (s secrets) maskReply(line string) string {
+	if s == nil {
+		return line
+	}
 	code, _, _, ok := parseLine(line)
 	switch {
-	case s == nil || code == 334:
+	case code == 334:
 		return line
 	case ok:
 		return line[:min(4, len(line))] + s.mask(line[min(4, len(line)):])

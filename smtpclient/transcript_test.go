@@ -177,7 +177,7 @@ func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
 			t.Fatalf("%T: %v", err, err)
 		}
 		match(t, "dial", outcome(smtpclient.Result{Phase: e.Phase, Err: e}), c.want["dial"])
-		c.checkTrace(t, e.Transcript)
+		c.checkTrace(t, e.Transcript+e.Error())
 		return
 	}
 	defer s.Close()
@@ -203,11 +203,17 @@ func (c *transcript) converse(t *testing.T, o *smtpclient.Options) {
 }
 
 func (c *transcript) beIdle(s *smtpclient.Session) {
-	for c.want["idle"] == "lost" && s.Reusable() { // until the end has come through the network
+	if c.want["idle"] != "lost" {
+		idle, _ := time.ParseDuration(c.want["idle"])
+		time.Sleep(idle)
+		return
+	}
+	for range 5000 { // until what the server does has come through the network
+		if !s.Reusable() {
+			return
+		}
 		time.Sleep(time.Millisecond)
 	}
-	idle, _ := time.ParseDuration(c.want["idle"])
-	time.Sleep(idle)
 }
 
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }

@@ -46,7 +46,8 @@
 //
 // A body is text whose lines end in CRLF; it arrives as it is, with a CRLF at its end if it had none. A CR or LF that stands
 // alone leaves as CRLF: some servers take it for a line end and others don't, and a dot between two readings of the same
-// octets has been used to smuggle a second message into the first. NUL and long lines are not looked for.
+// octets has been used to smuggle a second message into the first. A NUL is left out for the same reason, since some servers
+// leave it out before they look for the end. Long lines are not looked for.
 //
 // # Addresses
 //

@@ -3,10 +3,10 @@ package smtpclient_test
 import (
 	"bytes"
 	"context"
-	"io"
 	"net"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +15,7 @@ import (
 	"github.com/postroad/postroad/smtpclient"
 )
 
-// cannedConn is a server that says a list of replies, whatever it hears, and keeps what it hears.
+// cannedConn is a server that says a list of replies, and then 250, whatever it hears, and keeps what it hears.
 type cannedConn struct {
 	net.Conn
 	replies []string
@@ -24,7 +24,7 @@ type cannedConn struct {
 
 func (c *cannedConn) Read(p []byte) (int, error) {
 	if len(c.replies) == 0 {
-		return 0, io.EOF
+		return copy(p, "250 ok\r\n"), nil
 	}
 	n := copy(p, c.replies[0])
 	c.replies = c.replies[1:]
@@ -48,10 +48,9 @@ func say(t *testing.T, extensions []string, e *smtpclient.Envelope, body string)
 		t.Fatal(err)
 	}
 	c.heard.Reset()
-	for range len(e.To) + 1 {
-		c.replies = append(c.replies, "250 ok\r\n")
+	if !slices.Contains(extensions, "CHUNKING") {
+		c.replies = append(slices.Repeat([]string{"250 ok\r\n"}, len(e.To)+1), "354 go\r\n")
 	}
-	c.replies = append(c.replies, "354 go\r\n", "250 ok\r\n")
 	results, _ = s.Send(t.Context(), e, strings.NewReader(body))
 	heard = c.heard.String()
 	s.Close()
@@ -79,6 +78,7 @@ func FuzzArguments(f *testing.F) {
 			}},
 			{Address: "second@example.org", Rcpt: smtp.RcptOptions{OriginalRecipient: param}},
 		}}
+		e.Priority, e.DeliverBy = len(word), &smtp.DeliverByOptions{Time: time.Hour, Mode: smtp.DeliverByMode(word)}
 		e.Mail = smtp.MailOptions{Size: 7, Body: smtp.BodyType(word), Return: smtp.DSNReturn(word), EnvelopeID: param, Auth: &param}
 		heard, results := say(t, everything, e, "x\r\n")
 		for _, r := range results {
@@ -95,7 +95,7 @@ func FuzzArguments(f *testing.F) {
 			}
 			switch verb, path, _ := strings.Cut(line, ":"); verb {
 			case "MAIL FROM":
-				mails = append(mails, oneReading(t, path, []string{"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"}))
+				mails = append(mails, oneReading(t, path, []string{"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "BY", "MT-PRIORITY"}))
 			case "RCPT TO":
 				rcpts = append(rcpts, oneReading(t, path, []string{"NOTIFY", "ORCPT"}))
 			default:
@@ -176,37 +176,56 @@ func FuzzSmuggle(f *testing.F) {
 	for _, s := range []string{
 		"", ".", "\r\n.\r\n", "a\r\n.\r\nMAIL FROM:<x@y>\r\n", "a\n.\nb", "a\n.\r\nb", "a\r.\rb", "a\r.\r\nb", "a\r\n.\rb", "a\r\n.\nb", "a\r.\nb", "a\n.\rb",
 		"a\r\r\n.\r\r\nb", "a\r\n\r.\r\nb", "a\n\r.\n\rb", "a\r\n..\r\nb", "a\r\n.", "a\r\n.\r", "a\r", ".\r", "a\r\n .\r\nb", "a\r\n.\t\r\nb",
+		"a\r\n\x00.\r\nb", "a\r\n.\x00\r\nb", "a\r\n.\r\x00\nb", "a\r\x00\n.\r\nb", "\x00.\x00\r\nb",
 		strings.Repeat("x", 16<<10-1) + "\n.\nb", strings.Repeat("x", 16<<10-1) + "\r.\r\nb", strings.Repeat("x", 64<<10-1) + "\r\n.\r\nb",
 	} {
-		f.Add(s, true)
-		f.Add(s, false)
+		for offered := range byte(4) {
+			f.Add(s, offered)
+		}
 	}
-	f.Fuzz(func(t *testing.T, body string, pipelining bool) {
-		var extensions []string
-		if pipelining {
+	f.Fuzz(func(t *testing.T, body string, offered byte) {
+		extensions := []string{"8BITMIME"}
+		if offered&1 > 0 {
 			extensions = append(extensions, "PIPELINING")
+		}
+		if offered&2 > 0 {
+			extensions = append(extensions, "CHUNKING")
 		}
 		heard, results := say(t, extensions, envelope("one@example.org"), body)
 		if results[0].Err != nil {
 			t.Fatal(results[0].Err)
 		}
-		_, data, ok := strings.Cut(heard, "\r\nDATA")
-		if !ok || !strings.HasSuffix(data, "\r\n.\r\n") {
-			t.Fatalf("no data: %q", heard)
-		}
-		for _, end := range falseEnds {
-			if i := strings.Index(data, end); i >= 0 && i < len(data)-len("\r\n.\r\n") {
-				t.Fatalf("%q has %q before its end", data, end)
-			}
-		}
-		want := lineEnd.ReplaceAllString(body, "\r\n")
+		want := lineEnd.ReplaceAllString(strings.ReplaceAll(body, "\x00", ""), "\r\n")
 		if want != "" && !strings.HasSuffix(want, "\r\n") {
 			want += "\r\n"
 		}
-		if got := receive(t, strings.TrimPrefix(data, "\r\n")); got != want {
+		_, rest, _ := strings.Cut(heard, "RCPT TO:<one@example.org>\r\n")
+		var got string
+		if offered&2 > 0 {
+			got = receiveChunks(t, rest)
+		} else {
+			got = receive(t, strings.TrimPrefix(rest, "DATA\r\n"))
+			checkEnd(t, strings.TrimPrefix(rest, "DATA"))
+		}
+		if got != want {
 			t.Errorf("arrived: %q, want %q", got, want)
 		}
 	})
+}
+
+// checkEnd looks for the end of the data, which begin with a line end, as lenient servers do.
+func checkEnd(t *testing.T, data string) {
+	t.Helper()
+	if !strings.HasSuffix(data, "\r\n.\r\n") {
+		t.Fatalf("no end: %q", data)
+	}
+	for _, reading := range []string{data, strings.ReplaceAll(data, "\x00", "")} {
+		for _, end := range falseEnds {
+			if i := strings.Index(reading, end); i >= 0 && i < len(reading)-len("\r\n.\r\n") {
+				t.Fatalf("%q has %q before its end", reading, end)
+			}
+		}
+	}
 }
 
 var lineEnd = regexp.MustCompile("\r\n|\r|\n")
@@ -228,4 +247,24 @@ func receive(t *testing.T, data string) string {
 		text.WriteString(strings.TrimPrefix(line, ".") + "\r\n")
 		data = rest
 	}
+}
+
+// receiveChunks reads chunks as RFC 3030 has them.
+func receiveChunks(t *testing.T, chunks string) string {
+	t.Helper()
+	var text strings.Builder
+	for last := false; !last; {
+		line, rest, _ := strings.Cut(chunks, "\r\n")
+		line, last = strings.CutSuffix(line, " LAST")
+		n, err := strconv.Atoi(strings.TrimPrefix(line, "BDAT "))
+		if err != nil || n > len(rest) {
+			t.Fatalf("not a chunk: %.100q", line)
+		}
+		text.WriteString(rest[:n])
+		chunks = rest[n:]
+	}
+	if chunks != "" {
+		t.Fatalf("goes on with %.100q", chunks)
+	}
+	return text.String()
 }

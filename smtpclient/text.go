@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"bytes"
 	"io"
+	"slices"
 )
 
 // pieceSize is how much of a text is kept: one that isn't larger can go out together with the commands, and once more in
@@ -13,7 +14,7 @@ const pieceSize = 64 << 10
 //
 // A CR or an LF that stands alone becomes CRLF, and so does the end of an unfinished last line. So there is nothing in it
 // that one server takes for the end of a line and another doesn't: no text can end the data early on a server that is
-// lenient about line ends. A body that consists of CRLF lines stays as it is.
+// lenient about line ends. A body that consists of CRLF lines without a NUL stays as it is.
 type text struct {
 	r      io.Reader
 	start  int64 // where r was at the beginning, -1 if it can't be set back
@@ -106,7 +107,7 @@ func (x *text) read() error {
 	}
 	for range maxEmptyReads {
 		n, err := x.r.Read(x.raw)
-		x.add(x.raw[:n])
+		x.add(withoutNUL(x.raw[:n]))
 		switch {
 		case err == io.EOF:
 			x.end()
@@ -118,6 +119,15 @@ func (x *text) read() error {
 		}
 	}
 	return io.ErrNoProgress
+}
+
+// withoutNUL removes each NUL from p. Servers that do so themselves, and only then look for the end of the data, would
+// find it where there is a dot behind a NUL.
+func withoutNUL(p []byte) []byte {
+	if bytes.IndexByte(p, 0) < 0 {
+		return p
+	}
+	return slices.DeleteFunc(p, func(c byte) bool { return c == 0 })
 }
 
 // add appends p, with its line ends made CRLF.

@@ -103,9 +103,11 @@ var commandForm = regexp.MustCompile(`^(MAIL FROM|RCPT TO):<[^<> [:cntrl:]]*>( (
 func FuzzCommand(f *testing.F) {
 	for _, s := range []string{
 		"a@b", "a@b> SIZE=1", "a@b\r\nQUIT", `"a> X=1"@b`, `"a b"@c`, `"a\"b"@c`, `"a\"@c`, "a@[1.2.3.4]", "a@[1.2.3.4] X", "@a:b@c", "a@b\x00",
-		"a\u2028@b", "a\u0085@b", "ü@ü", "<>", "a", "@", "a@", "@b", "a@b..c",
+		"a\u2028@b", "a\u0085@b", "ü@ü", "<>", "<a@b>", "a", "@", "a@", "@b", "a@b..c",
 	} {
 		f.Add(s, s, s)
+		f.Add(s, s, "FULL")  // RET
+		f.Add(s, s, "NEVER") // NOTIFY
 	}
 	f.Fuzz(func(t *testing.T, address, param, typ string) {
 		e := &Envelope{From: address, Priority: len(param), DeliverBy: &smtp.DeliverByOptions{

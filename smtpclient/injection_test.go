@@ -68,29 +68,45 @@ func FuzzArguments(f *testing.F) {
 		"a@b\x00X", "a@b\vDATA", "a@b\u2028DATA", "a@b\u0085DATA", "ü@ü.example", "a@[1.2.3.4]", "a@[x] X=1", "<a@b>", "@x:a@b", "a@b SIZE=9",
 		"+0D+0AX", `\x{0D}`, "rfc822", "FULL", "NEVER", "8BITMIME", "",
 	} {
-		f.Add("me@example.com", s, s, s)
-		f.Add(s, "you@example.org", "id", "rfc822")
+		f.Add("me@example.com", s, s, s, byte(0))
+		f.Add(s, "you@example.org", "id", "", byte(0))
+		for where := range 5 {
+			f.Add("me@example.com", "you@example.org", "id", s, byte(1)<<where)
+		}
 	}
-	f.Fuzz(func(t *testing.T, from, to, param, word string) {
-		e := &smtpclient.Envelope{From: from, To: []smtpclient.Recipient{
-			{Address: to, Rcpt: smtp.RcptOptions{
-				Notify: []smtp.DSNNotify{smtp.DSNNotify(word)}, OriginalRecipient: param, OriginalRecipientType: smtp.DSNAddressType(word),
-			}},
-			{Address: "second@example.org", Rcpt: smtp.RcptOptions{OriginalRecipient: param}},
-		}}
-		e.Priority, e.DeliverBy = len(word), &smtp.DeliverByOptions{Time: time.Hour, Mode: smtp.DeliverByMode(word)}
-		e.Mail = smtp.MailOptions{Size: 7, Body: smtp.BodyType(word), Return: smtp.DSNReturn(word), EnvelopeID: param, Auth: &param}
+	f.Fuzz(func(t *testing.T, from, to, param, word string, where byte) {
+		at := func(bit int, usual string) string {
+			if where&(1<<bit) > 0 {
+				return word
+			}
+			return usual
+		}
+		e := &smtpclient.Envelope{
+			From: from, Priority: len(word), DeliverBy: &smtp.DeliverByOptions{Time: time.Hour, Mode: smtp.DeliverByMode(at(0, "N"))},
+			To: []smtpclient.Recipient{
+				{Address: to, Rcpt: smtp.RcptOptions{
+					Notify:            []smtp.DSNNotify{smtp.DSNNotify(at(1, "DELAY"))},
+					OriginalRecipient: param, OriginalRecipientType: smtp.DSNAddressType(at(2, "rfc822")),
+				}},
+				{Address: "second@example.org", Rcpt: smtp.RcptOptions{OriginalRecipient: param}},
+			},
+			Mail: smtp.MailOptions{
+				Size: 7, Body: smtp.BodyType(at(3, "8BITMIME")), Return: smtp.DSNReturn(at(4, "FULL")), EnvelopeID: param, Auth: &param,
+			},
+		}
 		heard, results := say(t, everything, e, "x\r\n")
 		for _, r := range results {
 			if r.Err == nil && r.Reply.Code != 250 {
 				t.Errorf("%+v", r)
 			}
 		}
-		commands, _, _ := strings.Cut(heard, "DATA\r\n")
+		commands, _, _ := strings.Cut(heard, "\r\nDATA\r\n")
 		var mails, rcpts []string
-		for line := range strings.Lines(commands) {
-			line, ok := strings.CutSuffix(line, "\r\n")
-			if !ok || anyLineEnd.MatchString(line) {
+		for line := range strings.SplitSeq(strings.TrimSuffix(commands, "\r\n"), "\r\n") {
+			if line == "" && heard == "" {
+				break // all was refused here
+			}
+			if anyLineEnd.MatchString(line) {
 				t.Fatalf("line ends within a command: %q", commands)
 			}
 			switch verb, path, _ := strings.Cut(line, ":"); verb {
@@ -147,7 +163,7 @@ func oneReading(t *testing.T, path string, allowed []string) string {
 		t.Fatalf("no end of the path: %q", path)
 	}
 	add(path[:quoted], path[quoted+1:])
-	if !strings.HasPrefix(path, "<") || strings.Count(path, "<") > 1+strings.Count(path, "AUTH=<>") {
+	if pairs := 1 + strings.Count(path, " AUTH=<>"); path[0] != '<' || strings.Count(path, "<") > pairs || strings.Count(path, ">") > pairs {
 		t.Fatalf("brackets: %q", path)
 	}
 	for _, r := range readings[1:] {

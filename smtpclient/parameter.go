@@ -89,11 +89,11 @@ func encodeOriginal(t smtp.DSNAddressType, address string) (string, bool) {
 	return string(t) + ";" + encodeXtext(address), true
 }
 
-// encodeXtext writes s as xtext of RFC 3461, section 4.
+// encodeXtext writes s as xtext of RFC 3461, section 4, and its brackets so that nobody takes them for those of the address.
 func encodeXtext(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
-		if c := s[i]; c > ' ' && c < 0x7f && c != '+' && c != '=' {
+		if c := s[i]; c > ' ' && c < 0x7f && !strings.ContainsRune("+=<>", rune(c)) {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "+%02X", c)
@@ -106,7 +106,7 @@ func encodeXtext(s string) string {
 func encodeUnicode(s string) string {
 	var b strings.Builder
 	for _, r := range s {
-		if r > ' ' && r < utf8.RuneSelf && r != unicode.MaxASCII && r != '+' && r != '=' && r != '\\' {
+		if r > ' ' && r < utf8.RuneSelf && r != unicode.MaxASCII && !strings.ContainsRune(`+=\<>`, r) {
 			b.WriteRune(r)
 		} else {
 			fmt.Fprintf(&b, `\x{%02X}`, r)

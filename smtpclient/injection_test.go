@@ -64,7 +64,7 @@ var everything = []string{"PIPELINING", "DSN", "SMTPUTF8", "SIZE", "8BITMIME", "
 // one address and no parameter that nobody has asked for.
 func FuzzArguments(f *testing.F) {
 	for _, s := range []string{
-		"a@b.example", "a@b> SIZE=1", "a@b>\r\nRCPT TO:<c@d", "a@b\nDATA", "a@b\rDATA", `"a> X=1"@b`, `"a b"@c`, `"a\"b"@c`, `"a\" X=Y"@c`,
+		"a@b.example", "a@b> SIZE=1", "a@b>\r\nRCPT TO:<c@d", "a@b\nDATA", "a@b\rDATA", `"a> X=1"@b`, `"a>b"@c`, `"a<b"@c`, `"a b"@c`, `"a\"b"@c`, `"a\" X=Y"@c`,
 		"a@b\x00X", "a@b\vDATA", "a@b\u2028DATA", "a@b\u0085DATA", "ü@ü.example", "a@[1.2.3.4]", "a@[x] X=1", "<a@b>", "@x:a@b", "a@b SIZE=9",
 		"+0D+0AX", `\x{0D}`, "rfc822", "FULL", "NEVER", "8BITMIME", "",
 	} {

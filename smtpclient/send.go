@@ -153,5 +153,6 @@ func (m *message) doubt(line string, e *Error) bool {
 }
 
 // ErrChunking means that the server offers CHUNKING and doesn't know BDAT. What it has made of the octets behind the command
-// nobody knows, so the session is over; the message has gone nowhere.
+// nobody knows, so the session is over. Recipients who have it as their error, unless they are Uncertain, may be tried again
+// at once on a session that is dialled with CHUNKING in [Options].Ignore, which is no second attempt.
 var ErrChunking = errors.New("server offers CHUNKING and refuses BDAT")

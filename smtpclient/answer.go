@@ -131,7 +131,7 @@ func (t *transaction) denyBody(c command, err *Error) *Error {
 		return nil
 	case c.bdat && !t.known && !t.broken && err.misunderstood():
 		t.s.refuse("CHUNKING")
-		t.sent = false
+		t.sent = c.rcpt != all && len(t.accepted) > 1 // in LMTP it could be the answer for one of them
 		return t.s.failure(PhaseBody, fmt.Errorf("%w: %s", ErrChunking, err.Reply))
 	}
 	if c.rcpt == all {

@@ -30,11 +30,11 @@ func (t *transaction) data() *Error {
 	}
 	t.s.wire.out.timeout = t.s.o.Timeouts.Body
 	dots := &dotWriter{w: t.s.wire.w}
-	for more := true; more; more = !t.s.text.last() && t.s.wire.err() == nil {
-		if err := t.s.text.next(); err != nil {
+	for more := true; more; more = !t.text.last() && t.s.wire.err() == nil {
+		if err := t.text.next(); err != nil {
 			return t.s.failure(PhaseBody, err)
 		}
-		dots.write(t.s.text.piece())
+		dots.write(t.text.piece())
 	}
 	dots.end()
 	t.end(command{phase: PhaseBody})
@@ -83,10 +83,10 @@ func (t *transaction) chunks() *Error {
 		window = maxAhead
 	}
 	for {
-		if err := t.s.text.next(); err != nil {
+		if err := t.text.next(); err != nil {
 			return t.s.failure(PhaseBody, err)
 		}
-		last := t.s.text.last()
+		last := t.text.last()
 		t.chunk(last)
 		if last {
 			return t.sync(0)
@@ -111,12 +111,12 @@ func (t *transaction) ahead() (bool, error) {
 	if !t.together() || idle || resets || t.s.o.LMTP {
 		return false, nil
 	}
-	return t.s.text.small()
+	return t.text.small()
 }
 
 // chunk buffers or sends the piece.
 func (t *transaction) chunk(last bool) {
-	piece := t.s.text.piece()
+	piece := t.text.piece()
 	line := strconv.AppendInt(append(make([]byte, 0, 32), "BDAT "...), int64(len(piece)), 10)
 	c := command{phase: PhaseBody, rcpt: all, bdat: true, more: !last}
 	if last {

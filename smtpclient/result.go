@@ -90,7 +90,8 @@ type Envelope struct {
 // Recipient is one RCPT TO.
 type Recipient struct {
 	Address string // forward-path
-	// Rcpt has the parameters of RCPT TO, of which Notify and the original recipient are sent if the server offers DSN.
+	// Rcpt has the parameters of RCPT TO, of which Notify and the original recipient are sent if the server offers DSN. The
+	// RFCs have DeliverBy and MTPriority with MAIL, see [Envelope].
 	Rcpt smtp.RcptOptions
 }
 

@@ -27,20 +27,21 @@ import (
 //     again: one of more than 64 KiB must be an [io.Seeker], which is set back to where it was; or else the first
 //     answer stands.
 func (s *Session) Send(ctx context.Context, e *Envelope, body io.Reader) ([]Result, error) {
-	m := &message{s: s, e: e, ext: s.ext, results: make([]Result, len(e.To)), began: time.Now()}
-	if err := m.do(ctx, body); err != nil {
-		m.settle(err)
+	m := &message{s: s, e: e, text: &s.text, began: time.Now()}
+	if err := m.begin(ctx, body); err != nil {
 		return m.results, err
 	}
-	return m.results, nil
+	return m.results, m.end(ctx, m.run())
 }
 
 // message is one message on its way through a session, in as many transactions as it takes.
 type message struct {
 	s       *Session
 	e       *Envelope
-	ext     extensions // the server's, without those that the message must do without
-	results []Result   // Phase is "" until it is decided
+	text    *text
+	stop    func() bool // looking out for the end of the context
+	ext     extensions  // the server's, without those that the message must do without
+	results []Result    // Phase is "" until it is decided
 	began   time.Time
 
 	begun  bool  // a MAIL was answered
@@ -51,50 +52,75 @@ type message struct {
 	suspect  Phase    // by the answer to which command
 }
 
-// do sends the message until ctx ends, and ends the session with the error that it returns.
-func (m *message) do(ctx context.Context, body io.Reader) *Error {
+// begin prepares to send the message until ctx ends.
+func (m *message) begin(ctx context.Context, body io.Reader) error {
+	m.ext = m.s.ext
+	m.results = make([]Result, len(m.e.To))
+	var err *Error
 	switch {
 	case m.s.closed:
-		return m.s.failure(PhaseMail, ErrClosed)
+		err = m.s.failure(PhaseMail, ErrClosed)
 	case m.s.broken != nil && m.s.broken.Stale:
-		return m.s.broken
+		err = m.s.broken
 	case m.s.broken != nil:
-		e := m.s.failure(PhaseMail, fmt.Errorf("session was lost before: %w", m.s.broken))
-		e.Stale = true
-		return e
+		err = m.s.failure(PhaseMail, fmt.Errorf("session was lost before: %w", m.s.broken))
+		err.Stale = true
+	default:
+		m.text.begin(body)
+		m.stop = context.AfterFunc(ctx, m.s.wire.abort)
+		return nil
 	}
-	stop := context.AfterFunc(ctx, m.s.wire.abort)
-	m.s.text.begin(body)
-	err := m.run()
-	m.s.text.begin(nil)
-	if !stop() && err == nil {
+	m.settle(err)
+	return err
+}
+
+// end settles what is left because of err, if there is one, which ends the session.
+func (m *message) end(ctx context.Context, err *Error) error {
+	m.text.begin(nil)
+	if !m.stop() && err == nil {
 		err = m.s.failure(PhaseReset, nil) // too late for this message, but the connection is gone
 	}
-	if err != nil {
-		m.s.fail(ctx, err)
-	}
 	m.s.heard = time.Now()
+	if err == nil {
+		return nil
+	}
+	m.s.fail(ctx, err)
+	m.settle(err)
 	return err
 }
 
 // run holds one transaction after the other. Its error ends the session.
 func (m *message) run() *Error {
-	to := make([]int, len(m.e.To))
-	for i := range to {
-		to[i] = i
+	t := m.first()
+	return m.goOn(t, t.run())
+}
+
+// first is the transaction that everybody is in.
+func (m *message) first() *transaction {
+	t := &transaction{message: m, to: make([]int, len(m.e.To))}
+	for i := range t.to {
+		t.to[i] = i
 	}
-	for len(to) > 0 {
-		t := &transaction{message: m, to: to}
-		if err := t.run(); err != nil {
+	return t
+}
+
+// goOn holds the transactions that follow on t, which has ended with err.
+func (m *message) goOn(t *transaction, err *Error) *Error {
+	for {
+		if err != nil {
 			err.Uncertain = t.sent && err.Code == 0 && !m.settled()
 			return err
 		}
 		if t.full > 0 {
 			m.s.rcptMax = t.full
 		}
-		to = m.next()
+		to := m.next()
+		if len(to) == 0 {
+			return nil
+		}
+		t = &transaction{message: m, to: to}
+		err = t.run()
 	}
-	return nil
 }
 
 // next returns the recipients of the next transaction, if there can be one.
@@ -103,7 +129,7 @@ func (m *message) run() *Error {
 func (m *message) next() []int {
 	to := m.again
 	m.again = nil
-	if len(to) == 0 || m.failed || !m.s.Reusable() || !m.s.text.rewind() {
+	if len(to) == 0 || m.failed || !m.s.Reusable() || !m.text.rewind() {
 		return nil
 	}
 	for _, i := range to {
@@ -156,5 +182,6 @@ func (m *message) doubt(line string, e *Error) bool {
 }
 
 // ErrChunking means that the server offers CHUNKING and doesn't know BDAT. What it has made of the octets behind the command
-// nobody knows, so the session is over; the message has gone nowhere.
+// nobody knows, so the session is over. Recipients who have it as their error, unless they are Uncertain, may be tried again
+// at once on a session that is dialled with CHUNKING in [Options].Ignore, which is no second attempt.
 var ErrChunking = errors.New("server offers CHUNKING and refuses BDAT")

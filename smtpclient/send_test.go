@@ -48,13 +48,16 @@ func envelope(to ...string) *smtpclient.Envelope {
 const hello = "Subject: hello\r\n\r\nHello.\r\n"
 
 func TestSendEverything(t *testing.T) {
-	srv := start(t, &smtptest.Server{StartTLS: true})
+	srv := start(t, &smtptest.Server{StartTLS: true, Extensions: []string{
+		"PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "REQUIRETLS", "MT-PRIORITY MIXER", "DELIVERBY",
+	}})
 	s := dial(t, srv, &smtpclient.Options{
 		LocalName: "client.example.com", ServerName: "mail.test", TLS: smtpclient.VerifiedTLS,
 		TLSConfig: &tls.Config{RootCAs: srv.RootCAs()},
 	})
 	e := envelope("one@example.org", "jürgen@example.org", `"quo\"ted"@[127.0.0.1]`, "postmaster")
-	e.Mail = smtp.MailOptions{Body: smtp.Body8BitMIME, Size: 26, Return: smtp.DSNReturnHeaders, EnvelopeID: "a b+c="}
+	e.Mail = smtp.MailOptions{Body: smtp.Body8BitMIME, Size: 26, Return: smtp.DSNReturnHeaders, EnvelopeID: "a b+c=", RequireTLS: true}
+	e.Priority, e.DeliverBy = -4, &smtp.DeliverByOptions{Time: time.Hour, Mode: smtp.DeliverByNotify, Trace: true}
 	e.To[0].Rcpt = smtp.RcptOptions{Notify: []smtp.DSNNotify{smtp.DSNNotifySuccess, smtp.DSNNotifyDelayed}, OriginalRecipient: "o+ne@example.org"}
 	e.To[1].Rcpt = smtp.RcptOptions{OriginalRecipient: "jürgen@example.org"}
 	results, err := s.Send(t.Context(), e, strings.NewReader(".dots\r\n..\r\n.\r\nno end"))
@@ -74,7 +77,7 @@ func TestSendEverything(t *testing.T) {
 	if m.Helo != "client.example.com" || m.TLS == nil || s.TLS() == nil || s.CertificateError() != nil {
 		t.Errorf("helo %q, TLS %v", m.Helo, m.TLS != nil)
 	}
-	if want := "SIZE=26 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+20b+2Bc+3D"; m.Params != want {
+	if want := "SIZE=26 BODY=8BITMIME SMTPUTF8 REQUIRETLS RET=HDRS ENVID=a+20b+2Bc+3D MT-PRIORITY=-4 BY=3600;NT"; m.Params != want {
 		t.Errorf("MAIL %q, want %q", m.Params, want)
 	}
 	for i, want := range []string{
@@ -186,6 +189,8 @@ func TestDecidedHere(t *testing.T) {
 		{"requiretls", func(e *smtpclient.Envelope) { e.Mail.RequireTLS = true }, smtpclient.PhaseMail, 550, smtpclient.ErrRequireTLS},
 		{"sender", func(e *smtpclient.Envelope) { e.From = "a b@example.com" }, smtpclient.PhaseMail, 553, syntax},
 		{"ret", func(e *smtpclient.Envelope) { e.Mail.Return = "FULL\r\nQUIT" }, smtpclient.PhaseMail, 501, syntax},
+		{"priority", func(e *smtpclient.Envelope) { e.Priority = 10 }, smtpclient.PhaseMail, 501, syntax},
+		{"deliver by", func(e *smtpclient.Envelope) { e.DeliverBy = &smtp.DeliverByOptions{} }, smtpclient.PhaseMail, 501, syntax},
 		{"envid", func(e *smtpclient.Envelope) { e.Mail.EnvelopeID = strings.Repeat("x", 101) }, smtpclient.PhaseMail, 501, syntax},
 		{"recipient", func(e *smtpclient.Envelope) { e.To[0].Address = "a@example.com> NOTIFY=NEVER" }, smtpclient.PhaseRcpt, 553, syntax},
 		{"utf8 recipient", func(e *smtpclient.Envelope) { e.To[0].Address = "ü@example.org" }, smtpclient.PhaseRcpt, 553, smtpclient.ErrNoUTF8},
@@ -195,7 +200,7 @@ func TestDecidedHere(t *testing.T) {
 		}, smtpclient.PhaseRcpt, 501, syntax},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			srv := start(t, &smtptest.Server{Extensions: []string{"SIZE 1000", "DSN", "PIPELINING"}})
+			srv := start(t, &smtptest.Server{Extensions: []string{"SIZE 1000", "DSN", "PIPELINING", "MT-PRIORITY", "DELIVERBY"}})
 			s := dial(t, srv, nil)
 			e := envelope("one@example.org", "two@example.org")
 			c.change(e)

@@ -70,8 +70,7 @@ func (s *Session) Extension(keyword string) (params string, ok bool) {
 
 // Refused returns the extensions that the server has offered and, when they were used, refused, by keyword. They aren't used
 // any more on the session; a caller who remembers them for the host, as [Options].Ignore, saves the next session the
-// attempt. If one of them is CHUNKING, the session is over ([ErrChunking]), nobody has the message, and it may go again at
-// once on a new one.
+// attempt. If one of them is CHUNKING, the session is over ([ErrChunking]).
 func (s *Session) Refused() []string { return slices.Clone(s.refused) }
 
 func (s *Session) refuse(keywords ...string) {

@@ -13,6 +13,7 @@ func (t *transaction) nothing() *Error {
 // data sends the body and reads what became of it.
 func (t *transaction) data(body io.Reader) *Error {
 	t.s.wire.out.timeout = t.s.o.Timeouts.Body
+	t.s.wire.trace.add("C: ", "...")
 	dots := &dotWriter{w: t.s.wire.w}
 	if t.s.buf == nil {
 		t.s.buf = make([]byte, writeSize)
@@ -30,6 +31,7 @@ func (t *transaction) data(body io.Reader) *Error {
 	if written != nil {
 		return t.cutOff(written)
 	}
+	t.s.wire.trace.add("C: ", ".")
 	a, err := t.s.wire.readReply(t.s.o.Timeouts.Dot)
 	if err != nil {
 		e := t.s.failure(PhaseBody, err)

@@ -12,8 +12,9 @@
 //   - A body of any size passes through in pieces: a message of 25 MB costs less than 2 MB of memory on its way in or out.
 //     It is written once. A retry rewrites the record of its job, which is small.
 //   - Memory grows with lanes, not with jobs, and opening reads the first entry of each lane, not the jobs.
-//   - A file that is cut, overwritten or of a newer version is refused with an error that names it. Every record has a
-//     version and a checksum; one that has changed is an error that wraps [queue.ErrDamaged], and never a wrong answer.
+//   - A file that is cut, overwritten or of a newer version is refused with an error that names it; one of an older version is
+//     brought up to date. Every record has a version and a checksum; one that has changed is an error that wraps
+//     [queue.ErrDamaged], and never a wrong answer.
 //
 // The file must not be on a network file system: what locks and syncs are worth there can't be known.
 //
@@ -22,7 +23,9 @@
 // These are its buckets, with what is in them as key and value. Numbers in keys are big-endian, ∅ ends a string with a NUL, a time
 // has 12 octets. Every value is framed by a version and a CRC-32C (see codec.go); the values of an index are nothing else.
 //
-//	file      "opened"                              how often, which makes tokens unique
+//	file      "version"                             of the file; the first version had no such record
+//	          "opened"                              how often, which makes tokens unique
+//	          "closed"                              what "opened" was when the file was last closed in order
 //	messages  ID                                    the message, its number of unfinished jobs, the name of its body
 //	jobs      ID ∅ number                           the job, the token of its latest commit
 //	lanes     domain ∅ tenant ∅ priority time job   index: unfinished jobs that aren't held, by lane and Due
@@ -32,6 +35,7 @@
 //	bodies    body part segment                     a bucket: chunks of up to 64 KiB, 256 KiB altogether
 //	drafts    body                                  bodies that are being written ahead, and belong to no message yet
 //	notes     key                                   its value
+//	claimed   ID ∅ number                           jobs that were being worked on when the process ended, or may be
 //
 // A body is its segments in the order of their keys. Up to 256 KiB it is one, written in the transaction of its message.
 // A larger one is written ahead, a segment to a transaction, as part 1, while the caller's reader is read; part 0, written

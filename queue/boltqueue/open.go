@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/queue"
@@ -39,6 +40,8 @@ type Queue struct {
 	retention time.Duration
 	db        *bolt.DB
 	claims    *claims
+	lastBody  atomic.Uint64 // names the latest body
+	memory    sync.Pool     // of *[chunkSize]byte, for bodies that are being read
 	wake      chan struct{} // holds one token while somebody waits
 	closing   chan struct{} // closed by Close
 	stopped   chan struct{} // closed when the writer has ended
@@ -70,11 +73,12 @@ func Open(path string, o Options) (*Queue, error) {
 	q := &Queue{
 		path:      path,
 		retention: o.Retention,
-		claims:    &claims{leases: map[queue.Key]*lease{}, lanes: map[queue.Lane]entry{}},
+		claims:    newClaims(),
 		wake:      make(chan struct{}, 1),
 		closing:   make(chan struct{}),
 		stopped:   make(chan struct{}),
 	}
+	q.memory.New = func() any { return new([chunkSize]byte) }
 	if err := q.open(o); err != nil {
 		return nil, fmt.Errorf("boltqueue: %w", pathError(path, err))
 	}
@@ -135,7 +139,7 @@ func (q *Queue) open(o Options) (err error) {
 	if err := q.update(q.begin); err != nil {
 		return err
 	}
-	return q.db.View(q.readLanes)
+	return q.db.View(func(b *bolt.Tx) error { return errors.Join(q.readLanes(b), q.readLastBody(b)) })
 }
 
 // openChecked opens and locks the file and makes sure that bbolt can be let near it. It returns the meta page that bbolt
@@ -172,41 +176,22 @@ func syncFolder(path string) error {
 // token is given out twice. That is good for 10¹² claims and 16 million restarts.
 const epochBits = 40
 
-// begin makes the buckets of a new file, and counts the opening of an old one.
+// begin brings the file up to date and counts its opening.
 func (q *Queue) begin(b *bolt.Tx) error {
-	var epoch uint64
-	key := []byte("opened")
-	file := b.Bucket([]byte(fileBucket))
-	if file == nil {
-		if k, _ := b.Cursor().First(); k != nil {
-			return fmt.Errorf("%w: a bbolt file, but not a queue: it has a bucket %q", queue.ErrDamaged, k)
-		}
-		for _, name := range []string{fileBucket, messagesBucket, jobsBucket, lanesBucket, expiryBucket, marksBucket,
-			finishedBucket, bodiesBucket, draftsBucket, notesBucket} {
-			if _, err := b.CreateBucket([]byte(name)); err != nil {
-				return err
-			}
-		}
-		file = b.Bucket([]byte(fileBucket))
-	} else {
-		fields, err := unseal(key, file.Get(key))
-		if err != nil {
-			return err
-		}
-		d := decoder{b: fields}
-		epoch = d.uint(64 - epochBits)
-		if err := d.end("count of openings"); err != nil {
-			return err
-		}
+	if err := upgrade(b); err != nil {
+		return err
 	}
 	if _, err := newTx(b); err != nil { // is every bucket there?
 		return err
 	}
+	file := b.Bucket([]byte(fileBucket))
+	epoch, err := number(file, openedKey, 64-epochBits)
+	if err != nil {
+		return err
+	}
 	epoch++
 	q.claims.token = queue.Token(epoch << epochBits)
-	var e encoder
-	e.uint(epoch)
-	return put(file, key, e.b)
+	return putNumber(file, openedKey, epoch)
 }
 
 // readLanes finds the first entry of each lane, with one seek for each.
@@ -221,12 +206,25 @@ func (q *Queue) readLanes(b *bolt.Tx) error {
 		if err != nil {
 			return err
 		}
-		if q.claims.lanes[l], err = readEntry(k, v, n); err != nil {
+		e, err := readEntry(k, v, n)
+		if err != nil {
 			return err
 		}
+		q.claims.lanes.offer(l, e)
 		k, v = c.Seek(afterPrefix(k[:n]))
 	}
 	return nil
+}
+
+// readLastBody finds the name that the latest body has, so that the next one gets another.
+func (q *Queue) readLastBody(b *bolt.Tx) error {
+	k, _ := b.Bucket([]byte(bodiesBucket)).Cursor().Last()
+	if k == nil {
+		return nil
+	}
+	n, err := parseNumberKey(k[:min(8, len(k))])
+	q.lastBody.Store(n)
+	return err
 }
 
 // afterPrefix is the least key behind all that begin with prefix.
@@ -271,16 +269,23 @@ func (q *Queue) Close() error {
 	<-q.stopped
 	var err error
 	if !closed && q.failed == nil {
-		err = q.storeFreelist()
+		err = q.end()
 	}
 	return q.wrap(errors.Join(err, q.db.Close()))
 }
 
-// storeFreelist commits the list of free pages, so that the next Open need not look for them. That it is there also says that
-// the file was closed in order, since the first commit after Open leaves it out again.
-func (q *Queue) storeFreelist() error {
+// end notes that the file is closed in order. With it the list of free pages is stored, so that the next Open need not look for
+// them; the first commit after Open leaves it out again.
+func (q *Queue) end() error {
 	q.db.NoFreelistSync = false // the writer, which reads it, has stopped
-	return q.update(func(*bolt.Tx) error { return nil })
+	return q.update(func(b *bolt.Tx) error {
+		file := b.Bucket([]byte(fileBucket))
+		opened, err := number(file, openedKey, 64)
+		if err != nil {
+			return err
+		}
+		return putNumber(file, closedKey, opened)
+	})
 }
 
 // ready is how each method begins.

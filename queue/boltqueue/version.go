@@ -1,0 +1,106 @@
+package boltqueue
+
+import (
+	"fmt"
+
+	"github.com/postroad/postroad/queue"
+	bolt "go.etcd.io/bbolt"
+)
+
+// The version of a file says which buckets it has and what is in them; how the fields of a record are encoded is said by the
+// version in front of each record. A file of an earlier version is brought up to date when it is opened, one of a later
+// version is refused.
+
+// upgrades are the steps from each version of a file to the next, beginning at version 1. They are taken in the transaction
+// that opens the file, so it is of the one version or of the other. A step stays as it is once files were made by it.
+func upgrades() []func(*bolt.Tx) error {
+	return []func(*bolt.Tx) error{
+		addClaimed, // to version 2
+	}
+}
+
+// The records of the file's own bucket. All are numbers.
+const (
+	versionKey = "version" // of the file; version 1 had no such record
+	openedKey  = "opened"  // how often the file was opened
+	closedKey  = "closed"  // which of these lives was the latest that ended with Close
+)
+
+// upgrade brings the file up to date. A new one is made as one of version 1, and takes all steps.
+func upgrade(b *bolt.Tx) error {
+	file := b.Bucket([]byte(fileBucket))
+	if file == nil {
+		var err error
+		if file, err = create(b); err != nil {
+			return err
+		}
+	}
+	steps := upgrades()
+	known := uint64(1 + len(steps))
+	version := uint64(1)
+	if file.Get([]byte(versionKey)) != nil {
+		var err error
+		if version, err = number(file, versionKey, 32); err != nil {
+			return err
+		}
+	}
+	switch {
+	case version > known:
+		return fmt.Errorf("%w: the file has version %d, this package knows versions up to %d", queue.ErrVersion, version, known)
+	case version == known:
+		return nil
+	case version == 0:
+		return damaged("has version 0")
+	}
+	for _, step := range steps[version-1:] {
+		if err := step(b); err != nil {
+			return err
+		}
+	}
+	return putNumber(file, versionKey, known)
+}
+
+// create makes the buckets that version 1 had, and returns that of the file itself.
+func create(b *bolt.Tx) (file *bolt.Bucket, err error) {
+	if k, _ := b.Cursor().First(); k != nil {
+		return nil, damaged("a bbolt file, but not a queue: it has a bucket %q", k)
+	}
+	for _, name := range []string{fileBucket, messagesBucket, jobsBucket, lanesBucket, expiryBucket, marksBucket,
+		finishedBucket, bodiesBucket, draftsBucket, notesBucket} {
+		if _, err := b.CreateBucket([]byte(name)); err != nil {
+			return nil, err
+		}
+	}
+	file = b.Bucket([]byte(fileBucket))
+	return file, putNumber(file, openedKey, 0)
+}
+
+// addClaimed makes the bucket of noted claims. Version 1 noted none, so it doesn't matter how the life before ended.
+func addClaimed(b *bolt.Tx) error {
+	if _, err := b.CreateBucket([]byte(claimedBucket)); err != nil {
+		return err
+	}
+	file := b.Bucket([]byte(fileBucket))
+	opened, err := number(file, openedKey, 64)
+	if err != nil {
+		return err
+	}
+	return putNumber(file, closedKey, opened)
+}
+
+// number reads a record that is a number of so many bits.
+func number(b *bolt.Bucket, key string, bits int) (uint64, error) {
+	fields, err := unseal([]byte(key), b.Get([]byte(key)))
+	if err != nil {
+		return 0, err
+	}
+	d := decoder{b: fields}
+	n := d.uint(bits)
+	return n, d.end(key)
+}
+
+func putNumber(b *bolt.Bucket, key string, n uint64) error {
+	var e encoder
+	e.uint(n)
+	return put(b, []byte(key), e.b)
+}

@@ -29,6 +29,7 @@ func (t *transaction) data() *Error {
 		return t.s.failure(PhaseData, protocolError("354 to a transaction that was refused"))
 	}
 	t.s.wire.out.timeout = t.s.o.Timeouts.Body
+	t.s.wire.trace.add("C: ", "...")
 	dots := &dotWriter{w: t.s.wire.w}
 	for more := true; more; more = !t.text.last() && t.s.wire.err() == nil {
 		if err := t.text.next(); err != nil {
@@ -37,6 +38,7 @@ func (t *transaction) data() *Error {
 		dots.write(t.text.piece())
 	}
 	dots.end()
+	t.s.wire.trace.add("C: ", ".")
 	t.end(command{phase: PhaseBody})
 	return t.sync(0)
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // Reasons why a session can't be opened that no server has spelt out; an [*Error] wraps them.
@@ -33,11 +32,11 @@ func Dial(ctx context.Context, address string, o *Options) (*Session, error) {
 // of the other family first: it may only want a PTR record for the address that we come from.
 func DialAny(ctx context.Context, addresses []string, o *Options) (*Session, error) {
 	options, err := o.withDefaults()
-	if err == nil && len(addresses) == 0 {
-		err = errors.New("no address")
+	if len(addresses) == 0 {
+		return nil, newSession(options, "").failure(PhaseConnect, errors.New("no address"))
 	}
 	if err != nil {
-		return nil, newSession(options, strings.Join(addresses[:min(1, len(addresses))], "")).failure(PhaseConnect, err)
+		return nil, newSession(options, addresses[0]).failure(PhaseConnect, err)
 	}
 	s, e := dialFirst(ctx, addresses, options)
 	if e != nil && e.turnedAway() && ctx.Err() == nil {

@@ -118,6 +118,40 @@ func ExampleDialAny() {
 	// true
 }
 
+// A session's own transcript reads like those in testdata.
+func ExampleSession_Transcript() {
+	server := &smtptest.Server{Extensions: []string{"PIPELINING"}}
+	if err := server.Start(); err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+
+	session, err := smtpclient.Dial(context.Background(), server.Addr, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer session.Close()
+	e := &smtpclient.Envelope{From: "me@example.com", To: []smtpclient.Recipient{{Address: "you@example.org"}}}
+	if _, err := session.Send(context.Background(), e, strings.NewReader("Subject: Hello\r\n\r\nHello.\r\n")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Print(session.Transcript())
+	// Output:
+	// S: 220 mail.test ESMTP
+	// C: EHLO localhost
+	// S: 250-mail.test
+	// S: 250 PIPELINING
+	// C: MAIL FROM:<me@example.com>
+	// C: RCPT TO:<you@example.org>
+	// C: DATA
+	// S: 250 2.1.0 sender ok
+	// S: 250 2.1.5 recipient ok
+	// S: 354 go ahead
+	// C: ...
+	// C: .
+	// S: 250 2.0.0 taken, 26 octets
+}
+
 func lastLines(text string, n int) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,18 +25,13 @@ const (
 func (s *Session) chooseMechanism(ctx context.Context) (sasl.Client, error) {
 	c := s.o.Auth
 	binding := channelBinding(s.tls)
-	var possible []string
 	allowed := c.Mechanisms
 	if allowed == nil {
 		allowed = allMechanisms()
 	}
-	for _, m := range allowed {
-		token := m == sasl.OAuthBearer || m == xoauth2
-		if token && c.Token == nil || !token && c.Token != nil && c.Password == "" || m == scramPlus && !binding.IsSupported() {
-			continue
-		}
-		possible = append(possible, m)
-	}
+	possible := slices.DeleteFunc(slices.Clone(allowed), func(m string) bool {
+		return !c.hasSecret(m) || m == scramPlus && !binding.IsSupported()
+	})
 	switch m := s.ext.mechanism(possible...); m {
 	case scramPlus, scramOnly:
 		return newScramClient(m, c, s.conversationKind(m, binding)), nil
@@ -50,6 +46,14 @@ func (s *Session) chooseMechanism(ctx context.Context) (sasl.Client, error) {
 		return &loginClient{answers: []string{c.Username, c.Password}}, nil
 	}
 	return nil, ErrNoAuth
+}
+
+// hasSecret reports whether there is what a mechanism proves.
+func (c *Credentials) hasSecret(mechanism string) bool {
+	if mechanism == sasl.OAuthBearer || mechanism == xoauth2 {
+		return c.Token != nil
+	}
+	return c.Token == nil || c.Password != ""
 }
 
 // allMechanisms are those that are known here, best first.

@@ -37,8 +37,8 @@ func (s *Session) startTLS() *Error {
 		return s.failure(PhaseSTARTTLS, err)
 	}
 	e := s.hello() // nothing said before counts any more
-	if e != nil && e.Code == 0 && !errors.Is(e, ErrProtocol) && !errors.Is(e, os.ErrDeadlineExceeded) {
-		// With TLS 1.3 the server's view of the handshake comes when the client is done with it.
+	if e != nil && e.Code == 0 && s.tls.Version >= tls.VersionTLS13 && !errors.Is(e, ErrProtocol) && !errors.Is(e, os.ErrDeadlineExceeded) {
+		// Here the server's view of the handshake comes when the client is done with it.
 		return s.failure(PhaseSTARTTLS, fmt.Errorf("%w: %w", ErrHandshake, e.Err))
 	}
 	return e

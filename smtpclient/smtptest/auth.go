@@ -13,20 +13,17 @@ import (
 func (v *conversation) auth(c Command) bool {
 	mechanism, initial, _ := strings.Cut(c.Arg, " ")
 	mechanism = strings.ToUpper(mechanism)
+	if !slices.Contains(v.s.Mechanisms, mechanism) {
+		_, ok := v.reply(c, "504 5.5.4 not that way")
+		return ok
+	}
+	user, good, err := v.mechanism(mechanism, initial)
+	if err != nil {
+		return false
+	}
 	own := "535 5.7.8 no"
-	user := ""
-	switch {
-	case !slices.Contains(v.s.Mechanisms, mechanism):
-		own = "504 5.5.4 not that way"
-	default:
-		var good bool
-		var err error
-		if user, good, err = v.mechanism(mechanism, initial); err != nil {
-			return false
-		}
-		if good {
-			own = "235 2.7.0 welcome"
-		}
+	if good {
+		own = "235 2.7.0 welcome"
 	}
 	class, ok := v.reply(c, own)
 	if class == '2' {

@@ -16,12 +16,18 @@ import (
 )
 
 // startGoSMTP starts the server of github.com/emersion/go-smtp.
-func startGoSMTP(t *testing.T) *mailServer {
+func startGoSMTP(t *testing.T) *mailServer { return goSMTP(t, false) }
+
+// startGoLMTP starts the same for LMTP.
+func startGoLMTP(t *testing.T) *mailServer { return goSMTP(t, true) }
+
+func goSMTP(t *testing.T, lmtp bool) *mailServer {
 	config, roots, err := smtptest.NewTLSConfig("gosmtp.example")
 	must(t, err)
 	boxes := &memory{messages: make(map[string][][]byte)}
 	srv := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &goSession{memory: boxes}, nil }))
 	srv.Domain, srv.TLSConfig, srv.EnableSMTPUTF8, srv.MaxMessageBytes = "gosmtp.example", config, true, 40_000_000
+	srv.LMTP = lmtp
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	served := make(chan error, 1)
@@ -37,6 +43,7 @@ func startGoSMTP(t *testing.T) *mailServer {
 		offers: []string{"PIPELINING", "CHUNKING", "SMTPUTF8", "8BITMIME", "SIZE"},
 		logins: []string{"PLAIN"},
 		refuse: 550,
+		lmtp:   lmtp,
 		unsure: true,
 		boxes:  boxes,
 	}

@@ -34,11 +34,12 @@ type mailServer struct {
 	addr   string
 	name   string         // its certificate proves it
 	roots  *x509.CertPool // trusts the certificate
-	noTLS  bool           // handshakes fail
-	unsure bool           // answers 502 to a chunk that nobody is to get, as if it didn't know BDAT
-	offers []string       // those of the keywords after EHLO that matter here, or may be missing
-	logins []string       // mechanisms of AUTH, best first
-	refuse int            // the code for an address that nobody has
+	lmtp   bool
+	noTLS  bool     // handshakes fail
+	unsure bool     // answers 502 to a chunk that nobody is to get, as if it didn't know BDAT
+	offers []string // those of the keywords after EHLO that matter here, or may be missing
+	logins []string // mechanisms of AUTH, best first
+	refuse int      // the code for an address that nobody has
 	boxes  mailboxes
 	taken  []byte // what wait returned last
 }

@@ -29,7 +29,7 @@ func TestInterop(t *testing.T) {
 		{name: "Unicode", to: []string{users[0], unicodeUser}, text: strings.Replace(oddLines, "Subject: ", "Subject: Grüße, ", 1), unicode: true},
 		{name: "25 MB", to: users[1:2], text: long(25 << 20), large: true},
 	}
-	for _, start := range []func(*testing.T) *mailServer{startPostfix, startExim, startOpenSMTPD, startGoSMTP} {
+	for _, start := range []func(*testing.T) *mailServer{startPostfix, startExim, startOpenSMTPD, startGoSMTP, startGoLMTP} {
 		t.Run(functionName(start), func(t *testing.T) {
 			srv := start(t)
 			for _, m := range manners {
@@ -167,6 +167,7 @@ func long(n int) string {
 func (srv *mailServer) dial(t *testing.T, m manner) *smtpclient.Session {
 	t.Helper()
 	o := m.o
+	o.LMTP = srv.lmtp
 	o.LocalName, o.ServerName, o.TLSConfig = "client.example.com", srv.name, &tls.Config{RootCAs: srv.roots}
 	if m.login != "" {
 		if !slices.Contains(srv.logins, m.login) {
@@ -271,7 +272,7 @@ func (srv *mailServer) wait(t *testing.T, address string) []byte {
 func (srv *mailServer) wrongPassword(t *testing.T) {
 	for _, mechanism := range srv.logins {
 		_, err := smtpclient.Dial(t.Context(), srv.addr, &smtpclient.Options{
-			ServerName: srv.name, TLS: smtpclient.VerifiedTLS, TLSConfig: &tls.Config{RootCAs: srv.roots},
+			LMTP: srv.lmtp, ServerName: srv.name, TLS: smtpclient.VerifiedTLS, TLSConfig: &tls.Config{RootCAs: srv.roots},
 			Auth: &smtpclient.Credentials{Username: username, Password: "wrong", Mechanisms: []string{mechanism}},
 		})
 		if e, ok := errors.AsType[*smtpclient.Error](err); !ok || e.Phase != smtpclient.PhaseAuth || e.Code != 535 {

@@ -32,7 +32,7 @@ func startExim(t *testing.T) *mailServer {
 	chown(t, c.path("var/spool/exim4"), nobody)
 	showLog(t, c.path("var/spool/exim4/mainlog"))
 	srv.addr = runServer(t, func(_, port string) *exec.Cmd {
-		write(t, c.path("etc/exim.conf"), fmt.Sprintf(eximConf, port, username, password))
+		write(t, c.path("etc/exim.conf"), fmt.Sprintf(eximConf, port, username, password, mostRecipients))
 		return c.command("/usr/sbin/exim4", "-C", "/etc/exim.conf", "-bdf")
 	})
 	return srv
@@ -53,6 +53,7 @@ host_lookup =
 rfc1413_hosts =
 keep_environment =
 message_size_limit = 40M
+recipients_max = %[4]d
 smtputf8_advertise_hosts = *
 chunking_advertise_hosts = *
 dsn_advertise_hosts = *

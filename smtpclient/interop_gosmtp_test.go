@@ -27,6 +27,7 @@ func goSMTP(t *testing.T, lmtp bool) *mailServer {
 	boxes := &memory{messages: make(map[string][][]byte)}
 	srv := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &goSession{memory: boxes}, nil }))
 	srv.Domain, srv.TLSConfig, srv.EnableSMTPUTF8, srv.MaxMessageBytes = "gosmtp.example", config, true, 40_000_000
+	srv.MaxRecipients = mostRecipients
 	srv.LMTP = lmtp
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

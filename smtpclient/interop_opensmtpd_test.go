@@ -37,7 +37,7 @@ func startOpenSMTPD(t *testing.T) *mailServer {
 	write(t, c.path("etc/users"), strings.Join(users, " vmail\n")+" vmail\n")
 	write(t, c.path("etc/logins"), username+" "+passwordHash+"\n")
 	srv.addr = runServer(t, func(_, port string) *exec.Cmd {
-		write(t, c.path("etc/smtpd.conf"), fmt.Sprintf(smtpdConf, port))
+		write(t, c.path("etc/smtpd.conf"), fmt.Sprintf(smtpdConf, port, mostRecipients))
 		return c.command("/usr/sbin/smtpd", "-d", "-f", "/etc/smtpd.conf")
 	})
 	return srv
@@ -52,7 +52,8 @@ pki own key "/etc/key.pem"
 table users file:/etc/users
 table logins file:/etc/logins
 smtp max-message-size "40M"
-listen on 127.0.0.1 port %s tls pki own auth-optional <logins> hostname opensmtpd.example
+smtp limit max-rcpt %[2]d
+listen on 127.0.0.1 port %[1]s tls pki own auth-optional <logins> hostname opensmtpd.example
 action "mailbox" maildir "/mail/%%{rcpt}" virtual <users>
 match from any for domain "example.org" action "mailbox"
 `

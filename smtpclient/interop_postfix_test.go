@@ -43,7 +43,7 @@ func startPostfix(t *testing.T) *mailServer {
 	for _, address := range users {
 		table += ", " + address + "=" + address + "/"
 	}
-	write(t, filepath.Join(etc, "main.cf"), fmt.Sprintf(mainCF, dir, table, nobody))
+	write(t, filepath.Join(etc, "main.cf"), fmt.Sprintf(mainCF, dir, table, nobody, mostRecipients))
 	showLog(t, filepath.Join(dir, "mail.log"))
 	daemons, err := exec.Command("postconf", "-c", etc, "-h", "daemon_directory").Output()
 	must(t, err)
@@ -105,6 +105,7 @@ biff = no
 in_flow_delay = 0
 smtpd_error_sleep_time = 0
 message_size_limit = 40000000
+smtpd_recipient_limit = %[4]d
 
 # Names are not looked up, and headers are left as they are.
 smtp_dns_support_level = disabled

@@ -26,6 +26,9 @@ import (
 // patience is how long to wait for what must happen. Nothing takes nearly as long; it ends a test that hangs.
 const patience = time.Minute
 
+// mostRecipients is how many each server takes at once, fewer than some letters have.
+const mostRecipients = 7
+
 // nobody's user and group own the mailboxes.
 const nobody = 65534
 

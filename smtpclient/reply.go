@@ -19,11 +19,13 @@ func (r Reply) misunderstood() bool { return r.Code >= 500 && r.Code <= 509 || r
 // full reports whether r refuses a recipient because there are too many, if others were accepted before (RFC 5321, section
 // 4.5.3.1.10), rather than because of a mailbox.
 func (r Reply) full() bool {
-	return (r.Code == 452 || r.Code == 552) && r.Enhanced[1] != 2
+	return r.tooMany() || (r.Code == 452 || r.Code == 552) && r.Enhanced[1] != 2
 }
 
-// tooMany reports whether r says that in so many words.
-func (r Reply) tooMany() bool { return r.full() && r.Enhanced[1] == 5 && r.Enhanced[2] == 3 }
+// tooMany reports whether r says that in so many words, as OpenSMTPD does with 451 4.5.3.
+func (r Reply) tooMany() bool {
+	return (r.class() == 4 || r.Code == 552) && r.Enhanced[1] == 5 && r.Enhanced[2] == 3
+}
 
 // blames returns those of the extensions used in a command that may be why r refuses it: any, if it speaks of neither the
 // order of commands nor an address; SMTPUTF8, if it says that (RFC 6531, section 3.5).

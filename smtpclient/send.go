@@ -28,10 +28,11 @@ import (
 //     answer stands.
 func (s *Session) Send(ctx context.Context, e *Envelope, body io.Reader) ([]Result, error) {
 	m := &message{s: s, e: e, text: &s.text}
-	if err := m.begin(ctx, body); err != nil {
+	m.text.begin(body)
+	if err := m.start(ctx); err != nil {
 		return m.results, err
 	}
-	return m.results, m.end(ctx, m.run())
+	return m.results, m.finish(ctx, m.run())
 }
 
 // message is one message on its way through a session, in as many transactions as it takes.
@@ -40,8 +41,8 @@ type message struct {
 	e       *Envelope
 	text    *text
 	stop    func() bool // looking out for the end of the context
-	ext     extensions // the server's, without those that the message must do without
-	results []Result   // Phase is "" until it is decided
+	ext     extensions  // the server's, without those that the message must do without
+	results []Result    // Phase is "" until it is decided
 
 	begun  bool  // a MAIL was answered
 	failed bool  // the message was refused, and not just some of its recipients
@@ -51,8 +52,8 @@ type message struct {
 	suspect  Phase    // by the answer to which command
 }
 
-// begin prepares to send the message until ctx ends.
-func (m *message) begin(ctx context.Context, body io.Reader) error {
+// start prepares to send the message until ctx ends.
+func (m *message) start(ctx context.Context) error {
 	m.ext = m.s.ext
 	m.results = make([]Result, len(m.e.To))
 	var err *Error
@@ -63,7 +64,6 @@ func (m *message) begin(ctx context.Context, body io.Reader) error {
 		err = m.s.failure(PhaseMail, fmt.Errorf("session was lost before: %w", m.s.broken))
 		err.Stale = true
 	default:
-		m.text.begin(body)
 		m.stop = context.AfterFunc(ctx, m.s.wire.abort)
 		return nil
 	}
@@ -71,8 +71,8 @@ func (m *message) begin(ctx context.Context, body io.Reader) error {
 	return err
 }
 
-// end settles what is left because of err, if there is one, which ends the session.
-func (m *message) end(ctx context.Context, err *Error) error {
+// finish settles what is left because of err, if there is one, which ends the session.
+func (m *message) finish(ctx context.Context, err *Error) error {
 	m.text.begin(nil)
 	if !m.stop() && err == nil {
 		err = m.s.failure(PhaseReset, nil) // too late for this message, but the connection is gone

@@ -144,6 +144,9 @@ func (st *stream) answers(f *flight) {
 
 // hand yields the results of a message.
 func (st *stream) hand(m *message, err error) {
+	if err != nil && st.lost == nil {
+		st.lost = st.s.broken
+	}
 	if !st.quiet {
 		st.quiet = !st.yield(m.results, err)
 	}

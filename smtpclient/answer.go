@@ -13,16 +13,17 @@ func (t *transaction) answer(c command, r Reply) *Error {
 		return t.grant(c, r)
 	}
 	err := t.s.refusal(c.phase, r)
-	if err.Code == 0 || c.phase == PhaseReset || t.goesAway(c.phase, r) {
+	if err.Code == 0 || c.phase == PhaseReset && !t.flying || t.goesAway(c.phase, r) {
 		return err
 	}
 	return t.deny(c, err)
 }
 
-// goesAway reports whether r is the server's farewell: 421, or what some say instead to a session that was idle.
+// goesAway reports whether r is the server's farewell: 421, or what some say instead to a session that was idle, as none is
+// on which messages fly.
 func (t *transaction) goesAway(phase Phase, r Reply) bool {
 	return r.Code == 421 ||
-		r.Code == 451 && r.Enhanced == smtp.EnhancedCode{4, 4, 2} && phase == PhaseMail && t.s.used
+		r.Code == 451 && r.Enhanced == smtp.EnhancedCode{4, 4, 2} && phase == PhaseMail && t.s.used && !t.flying
 }
 
 // grant takes a positive answer.
@@ -54,7 +55,7 @@ func (t *transaction) taken(c command, r Reply) *Error {
 	case len(t.accepted) == 0: // by nobody; RSET will see to it
 		return nil
 	}
-	t.known = t.known || c.bdat
+	t.s.chunks = t.s.chunks || c.bdat
 	if c.more {
 		return nil
 	}
@@ -76,6 +77,8 @@ func (t *transaction) concerned(c command) []int {
 // deny takes a refusal.
 func (t *transaction) deny(c command, err *Error) *Error {
 	switch c.phase {
+	case PhaseReset:
+		t.s.dirty = true // what it means for the message, the answer to MAIL will say
 	case PhaseMail:
 		t.begun, t.s.used, t.s.reset = true, true, false
 		t.refused = true
@@ -129,7 +132,7 @@ func (t *transaction) denyBody(c command, err *Error) *Error {
 		// taken the text for commands, and be out of step.
 		t.s.dirty = t.s.dirty || err.misunderstood() && err.Code != 503
 		return nil
-	case c.bdat && !t.known && !t.broken && err.misunderstood():
+	case c.bdat && !t.s.chunks && !t.broken && err.misunderstood():
 		t.s.refuse("CHUNKING")
 		t.sent = c.rcpt != all && len(t.accepted) > 1 // in LMTP it could be the answer for one of them
 		return t.s.failure(PhaseBody, fmt.Errorf("%w: %s", ErrChunking, err.Reply))

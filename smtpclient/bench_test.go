@@ -42,6 +42,36 @@ func BenchmarkFlights(b *testing.B) {
 	}
 }
 
+// BenchmarkStream is the same with SendAll.
+func BenchmarkStream(b *testing.B) {
+	srv := &smtptest.Server{}
+	if err := srv.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer srv.Close()
+	proxy := &smtptest.Proxy{Delay: 25 * time.Millisecond}
+	defer proxy.Close()
+	s, err := smtpclient.Dial(b.Context(), srv.Addr, &smtpclient.Options{Dial: proxy.Dial})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	messages := func(yield func(*smtpclient.Envelope, io.Reader) bool) {
+		for b.Loop() {
+			if !yield(envelope("one@example.org"), strings.NewReader(tenKiB)) {
+				return
+			}
+		}
+	}
+	before := proxy.Flights()
+	for results, err := range s.SendAll(b.Context(), messages) {
+		if err != nil || results[0].Err != nil {
+			b.Fatal(err, results)
+		}
+	}
+	b.ReportMetric(float64(proxy.Flights()-before)/float64(b.N), "flights/msg")
+}
+
 // BenchmarkCPU sends messages of 10 KiB on warm sessions to go-smtp's server, which runs as another process, and counts the
 // processor time of this one: with what the server offers, with less, and with go-smtp's client. They take turns, so
 // that whatever else the machine does concerns them alike.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"log"
 	"strings"
 
@@ -155,4 +156,39 @@ func ExampleSession_Transcript() {
 func lastLines(text string, n int) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// Many messages for one server go out without waiting for each other.
+func ExampleSession_SendAll() {
+	server := smtptest.NewServer(nil)
+	defer server.Close()
+
+	ctx := context.Background()
+	session, err := smtpclient.Dial(ctx, server.Addr, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer session.Close()
+
+	names := []string{"ann", "bob", "eve"}
+	messages := func(yield func(*smtpclient.Envelope, io.Reader) bool) {
+		for _, name := range names {
+			to := []smtpclient.Recipient{{Address: name + "@example.org"}}
+			if !yield(&smtpclient.Envelope{From: "me@example.com", To: to}, strings.NewReader("Subject: Hello\r\n\r\nHello "+name+".\r\n")) {
+				return
+			}
+		}
+	}
+	i := 0
+	for results, err := range session.SendAll(ctx, messages) {
+		if err != nil {
+			log.Print(err) // the session is over: the rest of names has to go on another one
+		}
+		fmt.Printf("%s: %v\n", names[i], results[0].Reply)
+		i++
+	}
+	// Output:
+	// ann: 250 2.0.0 taken, 30 octets
+	// bob: 250 2.0.0 taken, 30 octets
+	// eve: 250 2.0.0 taken, 30 octets
 }

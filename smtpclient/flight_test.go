@@ -1,6 +1,8 @@
 package smtpclient_test
 
 import (
+	"io"
+	"iter"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -81,4 +83,51 @@ func TestLargeFlights(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 	})
+}
+
+// A stream of messages waits for the first of a session, and from then on hardly at all.
+func TestStreamFlights(t *testing.T) {
+	const delay = 25 * time.Millisecond
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := &smtptest.Server{Extensions: way.extensions}
+				defer srv.Close()
+				proxy := &smtptest.Proxy{To: srv.Dial, Delay: delay}
+				defer proxy.Close()
+				s, err := smtpclient.Dial(t.Context(), "192.0.2.1:25", &smtpclient.Options{Dial: proxy.Dial})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				begin := time.Now()
+				for results, err := range s.SendAll(t.Context(), stream(161)) {
+					if err != nil || results[0].Err != nil {
+						t.Fatal(err, results)
+					}
+				}
+				want := 161 * time.Duration(way.next)
+				if way.next == 1 {
+					want = 1 + 160/16
+				}
+				if took := time.Since(begin); took != 2*want*delay {
+					t.Errorf("took %v, want %v", took, 2*want*delay)
+				}
+				if m := srv.Messages(); len(m) != 161 || string(m[160].Data) != tenKiB {
+					t.Errorf("%d messages", len(m))
+				}
+			})
+		})
+	}
+}
+
+// stream is n messages of 10 KiB.
+func stream(n int) iter.Seq2[*smtpclient.Envelope, io.Reader] {
+	return func(yield func(*smtpclient.Envelope, io.Reader) bool) {
+		for range n {
+			if !yield(envelope("one@example.org"), strings.NewReader(tenKiB)) {
+				return
+			}
+		}
+	}
 }

@@ -27,11 +27,12 @@ import (
 //     again: one of more than 64 KiB must be an [io.Seeker], which is set back to where it was; or else the first
 //     answer stands.
 func (s *Session) Send(ctx context.Context, e *Envelope, body io.Reader) ([]Result, error) {
-	m := &message{s: s, e: e, text: &s.text, began: time.Now()}
-	if err := m.begin(ctx, body); err != nil {
+	m := &message{s: s, e: e, text: &s.text}
+	m.text.begin(body)
+	if err := m.start(ctx); err != nil {
 		return m.results, err
 	}
-	return m.results, m.end(ctx, m.run())
+	return m.results, m.finish(ctx, m.run())
 }
 
 // message is one message on its way through a session, in as many transactions as it takes.
@@ -52,8 +53,9 @@ type message struct {
 	suspect  Phase    // by the answer to which command
 }
 
-// begin prepares to send the message until ctx ends.
-func (m *message) begin(ctx context.Context, body io.Reader) error {
+// start prepares to send the message until ctx ends.
+func (m *message) start(ctx context.Context) error {
+	m.began = time.Now()
 	m.ext = m.s.ext
 	m.results = make([]Result, len(m.e.To))
 	var err *Error
@@ -66,7 +68,6 @@ func (m *message) begin(ctx context.Context, body io.Reader) error {
 		err = m.s.failure(PhaseMail, fmt.Errorf("session was lost before: %w", m.s.broken))
 		err.Stale = true
 	default:
-		m.text.begin(body)
 		m.stop = context.AfterFunc(ctx, m.s.wire.abort)
 		return nil
 	}
@@ -74,8 +75,8 @@ func (m *message) begin(ctx context.Context, body io.Reader) error {
 	return err
 }
 
-// end settles what is left because of err, if there is one, which ends the session.
-func (m *message) end(ctx context.Context, err *Error) error {
+// finish settles what is left because of err, if there is one, which ends the session.
+func (m *message) finish(ctx context.Context, err *Error) error {
 	m.text.begin(nil)
 	if !m.stop() && err == nil {
 		err = m.s.failure(PhaseReset, nil) // too late for this message, but the connection is gone

@@ -26,6 +26,7 @@ type Session struct {
 	mails   int       // how many there were
 	rcptMax int       // how many recipients one may have, as was learned; 0 if that isn't known
 	refused []string  // extensions
+	chunks  bool      // a BDAT was accepted
 	reset   bool      // the last transaction was left open: RSET comes before the next
 	dirty   bool      // the server has behaved in a way that makes another transaction unwise
 	broken  *Error    // why nothing more can be said

@@ -24,6 +24,7 @@ type text struct {
 	pieces int    // read so far
 	held   bool   // the piece has been looked at, and is still to be taken
 	ended  bool   // r is
+	err    error  // why r can't be read
 	inLine bool   // something has been written since the last line end
 	cr     bool   // a CR is held back until what follows is known
 }
@@ -54,8 +55,11 @@ func (x *text) next() error {
 		x.mark()
 	}
 	for len(x.buf) <= pieceSize && !x.ended {
-		if err := x.read(); err != nil {
-			return err
+		if x.err == nil {
+			x.err = x.read()
+		}
+		if x.err != nil {
+			return x.err
 		}
 	}
 	x.pieces++

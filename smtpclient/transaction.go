@@ -33,10 +33,11 @@ type transaction struct {
 	full     int       // how many had been accepted when the server had enough
 	doubted  bool      // the suspects were found in it
 	open     bool      // DATA was answered with 3xx
-	known    bool      // a BDAT was accepted
 	broken   bool      // a chunk was refused
 	ending   bool      // the end of the data is sent or buffered
 	sent     bool      // the end of the data is sent
+	flying   bool      // it is sent as a whole, see SendAll
+	behind   bool      // while another is not yet answered
 }
 
 // command is what the next answer belongs to.
@@ -102,7 +103,7 @@ func (t *transaction) prepare() {
 
 // announce sends all that comes before the data, as far as it makes sense.
 func (t *transaction) announce() *Error {
-	if t.s.reset {
+	if t.s.reset || t.behind {
 		if err := t.send(command{phase: PhaseReset}, "RSET"); err != nil {
 			return err
 		}
@@ -138,7 +139,7 @@ func (t *transaction) send(c command, line string) *Error {
 	t.s.wire.out.timeout = t.s.o.Timeouts.Command
 	t.s.wire.say(line)
 	t.pending = append(t.pending, c)
-	if t.together() && t.s.wire.w.Available() >= maxCommand {
+	if t.flying || t.together() && t.s.wire.w.Available() >= maxCommand {
 		return nil
 	}
 	return t.sync(0)
@@ -147,8 +148,7 @@ func (t *transaction) send(c command, line string) *Error {
 // sync sends what is buffered and reads answers until only so many are pending. Those that came before the connection was
 // lost count.
 func (t *transaction) sync(pending int) *Error {
-	written := t.s.wire.w.Flush()
-	t.sent = t.ending && written == nil
+	written := t.flush()
 	if written != nil {
 		pending = 0 // whatever there is to hear
 	}
@@ -179,6 +179,16 @@ func (t *transaction) sync(pending int) *Error {
 		return t.stale(t.s.failure(phase, written))
 	}
 	return nil
+}
+
+// flush sends what is buffered, if there is still something of t in it.
+func (t *transaction) flush() error {
+	if t.sent {
+		return nil
+	}
+	err := t.s.wire.w.Flush()
+	t.sent = t.ending && err == nil
+	return err
 }
 
 func (s *Session) timeout(c command) time.Duration {

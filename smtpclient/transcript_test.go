@@ -39,6 +39,7 @@ import (
 //	body         "big", 11 MB; "large", 160 KiB; "large once", which can't be read again; "8bit"
 //	dial         phase and beginning of the reply, or part of the error's text
 //	want         the same for each recipient, separated by " | ", after "uncertain", or "delivered" instead of the phase
+//	stream       how often the message is sent, by SendAll; want has the recipients of all of them
 //	again        the same for a second message on the session; "stale" at the end
 //	idle         how long the session is idle before it, or lost: until what the server does has made it useless
 //	session      reusable, dirty, or lost and the phase, after the first message
@@ -240,7 +241,14 @@ func (c *transcript) checkTrace(t *testing.T, trace string) {
 
 func (c *transcript) send(t *testing.T, s *smtpclient.Session, key string) {
 	e := c.envelope()
-	results, err := s.Send(t.Context(), e, c.body())
+	var results []smtpclient.Result
+	var err error
+	if n, _ := strconv.Atoi(c.want["stream"]); n > 0 {
+		results, err = c.stream(t, s, n)
+		e.To = slices.Repeat(e.To, n)
+	} else {
+		results, err = s.Send(t.Context(), e, c.body())
+	}
 	want := strings.Split(c.want[key], " | ")
 	if len(results) != len(want) {
 		t.Fatalf("%d results, want %d", len(results), len(want))
@@ -251,6 +259,21 @@ func (c *transcript) send(t *testing.T, s *smtpclient.Session, key string) {
 	if want := c.want["session"]; want != "" && key == "want" {
 		match(t, "session", condition(s, err), want)
 	}
+}
+
+func (c *transcript) stream(t *testing.T, s *smtpclient.Session, n int) (all []smtpclient.Result, lost error) {
+	messages := func(yield func(*smtpclient.Envelope, io.Reader) bool) {
+		for range n {
+			if !yield(c.envelope(), c.body()) {
+				return
+			}
+		}
+	}
+	for results, err := range s.SendAll(t.Context(), messages) {
+		all = append(all, results...)
+		lost = cmp.Or(lost, err)
+	}
+	return all, lost
 }
 
 func (c *transcript) envelope() *smtpclient.Envelope {

@@ -53,6 +53,7 @@ host_lookup =
 rfc1413_hosts =
 keep_environment =
 message_size_limit = 40M
+smtp_accept_queue_per_connection = 0
 recipients_max = %[4]d
 smtputf8_advertise_hosts = *
 chunking_advertise_hosts = *

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +60,7 @@ func TestInterop(t *testing.T) {
 					}
 				})
 			}
+			t.Run("stream", srv.stream)
 			t.Run("wrong password", srv.wrongPassword)
 			for _, address := range append(slices.Clone(users), unicodeUser) {
 				if _, more := srv.boxes.take(address); more {
@@ -267,6 +269,58 @@ func (srv *mailServer) wait(t *testing.T, address string) []byte {
 	}
 	t.Fatalf("nothing arrives at %s", address)
 	return nil
+}
+
+// stream sends many messages without waiting in between, some of which nobody gets.
+func (srv *mailServer) stream(t *testing.T) {
+	s := srv.dial(t, manner{o: smtpclient.Options{TLS: smtpclient.NoTLS}})
+	to := [][]string{users[:1], mixed(users[1:3], strangers), strangers[:2], users[:mostRecipients+1], users[3:4]}
+	if srv.unsure {
+		to[2] = users[4:5]
+	}
+	messages := func(yield func(*smtpclient.Envelope, io.Reader) bool) {
+		for i := range 40 {
+			if !yield(envelope(to[i%len(to)]...), strings.NewReader(numberedLetter(i))) {
+				return
+			}
+		}
+	}
+	n, expected := 0, make(map[string]int)
+	for results, err := range s.SendAll(t.Context(), messages) {
+		if err != nil {
+			t.Fatalf("message %d: %v", n, err)
+		}
+		for i, address := range to[n%len(to)] {
+			r := results[i]
+			if (r.Err == nil) != known(address) || r.Err != nil && r.Reply.Code != srv.refuse {
+				t.Errorf("message %d: %s: %s %s", n, address, r.Phase, r.Reply)
+			}
+			if r.Err == nil {
+				expected[address]++
+			}
+		}
+		n++
+	}
+	if n != 40 {
+		t.Errorf("%d results", n)
+	}
+	for address, want := range expected {
+		for range want {
+			text := string(srv.wait(t, address))
+			i := strings.LastIndex(text, "Subject: number ")
+			var number int
+			if _, err := fmt.Sscanf(text[i:], "Subject: number %d", &number); err != nil || !strings.HasSuffix(text, numberedLetter(number)) {
+				t.Errorf("%s: %.500q", address, text)
+			}
+			if !slices.Contains(to[number%len(to)], address) {
+				t.Errorf("%s got message %d", address, number)
+			}
+		}
+	}
+}
+
+func numberedLetter(i int) string {
+	return strings.Replace(oddLines, "Subject: odd", fmt.Sprintf("Subject: number %d\r\nX-Lines: odd", i), 1)
 }
 
 // wrongPassword logs in with one.

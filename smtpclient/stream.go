@@ -20,8 +20,8 @@ const (
 //
 // The price is that all of them are Uncertain if the connection is lost.
 //
-// The error that comes with results means that the session is over, as with Send. Then no more messages are taken from the
-// sequence; those that were taken still get their results.
+// An error that comes with results means that the session is over, as with Send, and comes with all that follow. No more
+// messages are taken from the sequence then; those that were taken still get their results.
 //
 // Results are yielded once so many messages are on their way that one has to arrive first, or when the sequence ends. So
 // that should not wait for anything. Whoever leaves the loop early doesn't hear of the messages that are on their way.
@@ -144,8 +144,11 @@ func (st *stream) answers(f *flight) {
 
 // hand yields the results of a message.
 func (st *stream) hand(m *message, err error) {
-	if err != nil && st.lost == nil {
-		st.lost = st.s.broken
+	switch {
+	case st.lost != nil:
+		err = st.lost
+	case err != nil:
+		st.lost = st.s.broken // nil if it was closed before
 	}
 	if !st.quiet {
 		st.quiet = !st.yield(m.results, err)

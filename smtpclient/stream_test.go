@@ -83,7 +83,7 @@ func TestStreamEnds(t *testing.T) {
 				}
 				last = err
 			}
-			if !errors.Is(last, c.want) || results != taken || taken > 21 || s.Reusable() {
+			if !errors.Is(last, c.want) || results != taken || taken != 21 || s.Reusable() {
 				t.Errorf("%d results for %d messages, %v", results, taken, last)
 			}
 			if c.delivered >= 0 && delivered != c.delivered {

@@ -2,6 +2,14 @@
 
 package boltqueue
 
-import "os"
+import (
+	"errors"
+	"os"
+	"time"
+)
 
 func datasync(f *os.File) error { return f.Sync() }
+
+func written() (int, error)           { return 0, errors.ErrUnsupported }
+func anonymous() (int, error)         { return 0, errors.ErrUnsupported }
+func cpuTime() (time.Duration, error) { return 0, errors.ErrUnsupported }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/postroad/postroad/queue"
 	bolt "go.etcd.io/bbolt"
@@ -19,7 +20,7 @@ const (
 	segmentSize = 256 << 10
 )
 
-// segment is part of a body in memory, as chunks.
+// segment is part of a body as it is read, in chunks.
 type segment struct {
 	chunks [][]byte
 	size   int
@@ -27,18 +28,12 @@ type segment struct {
 
 func (s *segment) full() bool { return s.size >= segmentSize }
 
-// fill reads r until the segment is full or r ends, which it reports. Chunks of an earlier use are used again.
-func (s *segment) fill(r io.Reader) (end bool, err error) {
-	for spare := s.chunks[:cap(s.chunks)]; !s.full(); {
-		var c []byte
-		if n := len(s.chunks); n < len(spare) {
-			c = spare[n][:0]
-		}
-		c, err = readChunk(c, r)
-		if len(c) > 0 {
-			s.chunks = append(s.chunks, c)
-			s.size += len(c)
-		}
+// fill reads r until the segment is full or r ends, which it reports.
+func (s *segment) fill(r io.Reader, memory *sync.Pool) (end bool, err error) {
+	for !s.full() {
+		c, err := readChunk(memory.Get().(*[chunkSize]byte)[:0], r)
+		s.chunks = append(s.chunks, c)
+		s.size += len(c)
 		if err != nil {
 			if err == io.EOF {
 				return true, nil
@@ -52,13 +47,10 @@ func (s *segment) fill(r io.Reader) (end bool, err error) {
 // maxEmptyReads is how often a reader may return nothing, and no error, in a row.
 const maxEmptyReads = 100
 
-// readChunk appends to c until it has chunkSize octets or r returns an error. It starts small: most messages are.
+// readChunk appends to c until it is full or r returns an error.
 func readChunk(c []byte, r io.Reader) ([]byte, error) {
-	for empty := 0; len(c) < chunkSize; {
-		if len(c) == cap(c) {
-			c = slices.Grow(c, min(max(len(c), 4<<10), chunkSize-len(c)))
-		}
-		n, err := r.Read(c[len(c):min(cap(c), chunkSize)])
+	for empty := 0; len(c) < cap(c); {
+		n, err := r.Read(c[len(c):cap(c)])
 		c = c[:len(c)+n]
 		if err != nil {
 			return c, err
@@ -72,49 +64,65 @@ func readChunk(c []byte, r io.Reader) ([]byte, error) {
 	return c, nil
 }
 
-// reset empties the segment and keeps its memory.
-func (s *segment) reset() { s.chunks, s.size = s.chunks[:0], 0 }
+// reset empties the segment and gives its memory back.
+func (s *segment) reset(memory *sync.Pool) {
+	for _, c := range s.chunks {
+		memory.Put((*[chunkSize]byte)(c[:chunkSize]))
+	}
+	s.chunks, s.size = s.chunks[:0], 0
+}
 
-// put stores the segment under key.
-func (s *segment) put(t *tx, key []byte) error {
-	b, err := t.bodies.CreateBucket(key)
+// sealedSegment is a segment as it is stored: a bucket of chunks.
+type sealedSegment struct {
+	key    []byte
+	chunks [][]byte
+}
+
+// seal makes the records of these chunks, in the memory of what s was before.
+func (s *sealedSegment) seal(key []byte, chunks ...[]byte) {
+	old := s.chunks[:cap(s.chunks)]
+	s.key, s.chunks = key, s.chunks[:0]
+	for i, c := range chunks {
+		var memory []byte
+		if i < len(old) {
+			memory = old[i]
+		}
+		s.chunks = append(s.chunks, seal(slices.Grow(memory[:0], frame+len(c)), s.chunkKey(i), c))
+	}
+}
+
+func (s *sealedSegment) chunkKey(i int) []byte { return append(slices.Clip(s.key), byte(i)) }
+
+func (s *sealedSegment) put(t *tx) error {
+	b, err := t.bodies.CreateBucket(s.key)
 	if err != nil {
 		return err
 	}
 	for i, c := range s.chunks {
-		if err := put(b, append(slices.Clip(key), byte(i)), c); err != nil {
+		if err := b.Put(s.chunkKey(i), c); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// putBytes stores b as the segments of a part, in order.
-func putBytes(t *tx, body uint64, part byte, b []byte) error {
-	for n := uint32(0); len(b) > 0; n++ {
-		var s segment
-		for !s.full() && len(b) > 0 {
-			size := min(chunkSize, len(b))
-			s.chunks, s.size, b = append(s.chunks, b[:size]), s.size+size, b[size:]
-		}
-		if err := s.put(t, segmentKey(body, part, n)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// prepared is an entry whose body has been read to its end, ready to be stored in one transaction.
+// prepared is an entry whose body has been read to its end, ready to be stored in one transaction. Whatever takes time is done
+// before, by the caller, since all callers wait for the one who writes.
 type prepared struct {
-	queue.Entry
-	jobs []*jobRecord
-	head []byte
-	body segment // all of the body, or what wasn't written ahead
-	size int64   // octets of head and body
+	message *messageRecord
+	record  []byte // of message
+	jobs    []preparedJob
+	body    []sealedSegment // what is stored with the message
+	size    int             // octets of it all, roughly
+	draft   draft
+	adopted bool // the draft has become the body of a message, if the transaction succeeds
+}
 
-	draft   uint64 // names what was written ahead; 0 if nothing was
-	ahead   uint32 // segments written ahead
-	adopted bool   // the draft has become the body of a message, if the transaction succeeds
+// draft is what was written ahead of a body.
+type draft struct {
+	body     uint64
+	segments uint32 // how many; if 0 there is no draft
+	ahead    sealedSegment
 }
 
 // prepare checks e and reads its body. What is more than a segment is written ahead, a segment to a transaction, as a draft
@@ -123,95 +131,98 @@ func (q *Queue) prepare(ctx context.Context, e *queue.Entry) (*prepared, error) 
 	if err := e.Check(); err != nil {
 		return nil, q.wrap(err)
 	}
-	p := &prepared{Entry: *e}
-	if err := q.readBody(ctx, p); err != nil {
+	p := &prepared{draft: draft{body: q.lastBody.Add(1)}}
+	size, err := q.readBody(ctx, p, e)
+	if err != nil {
 		q.discard([]*prepared{p}, err)
 		return nil, err
 	}
-	var jobs []*queue.Job
-	p.Message, jobs = e.Stored(p.size)
+	m, jobs := e.Stored(size)
+	p.message = &messageRecord{Message: m}
 	for _, j := range jobs {
-		p.jobs = append(p.jobs, &jobRecord{*j})
+		p.message.count(j)
+		p.jobs = append(p.jobs, prepareJob(&jobRecord{*j}))
 	}
+	if p.message.Unfinished > 0 && size > 0 {
+		p.message.Body = p.draft.body
+	}
+	p.record = seal(nil, []byte(m.ID), p.message.encode())
+	for _, s := range p.body {
+		for _, c := range s.chunks {
+			p.size += len(c)
+		}
+	}
+	p.size += 1024 * len(p.jobs)
 	return p, nil
 }
 
-func (q *Queue) readBody(ctx context.Context, p *prepared) error {
-	for end := p.Body == nil; !end; {
+// readBody reads the body of e, calls its Head, and returns how long both are.
+func (q *Queue) readBody(ctx context.Context, p *prepared, e *queue.Entry) (size int64, err error) {
+	var s segment
+	defer func() { s.reset(&q.memory) }()
+	for end := e.Body == nil; !end; {
 		if err := ctx.Err(); err != nil {
-			return q.wrap(err)
+			return 0, q.wrap(err)
 		}
-		var err error
-		if end, err = p.body.fill(p.Body); err != nil {
-			return q.wrap(fmt.Errorf("body of %q: %w", p.Message.ID, err))
+		if end, err = s.fill(e.Body, &q.memory); err != nil {
+			return 0, q.wrap(fmt.Errorf("body of %q: %w", e.Message.ID, err))
 		}
-		if end && (p.draft == 0 || p.body.size == 0) {
+		size += int64(s.size)
+		if end && (p.draft.segments == 0 || s.size == 0) {
 			break
 		}
-		if err := q.submit(ctx, &writeAhead{p}, p.body.size); err != nil {
-			return err
+		p.draft.ahead.seal(segmentKey(p.draft.body, bodyPart, p.draft.segments), s.chunks...)
+		if err := q.submit(ctx, &writeAhead{&p.draft}, s.size); err != nil {
+			return 0, err
 		}
-		p.ahead++
-		p.size += int64(p.body.size)
-		p.body.reset()
+		p.draft.segments++
+		s.reset(&q.memory)
 	}
-	p.size += int64(p.body.size)
-	if p.Head == nil {
-		return nil
+	var head []byte
+	if e.Head != nil {
+		if head, err = e.Head(); err != nil {
+			return 0, q.wrap(fmt.Errorf("head of %q: %w", e.Message.ID, err))
+		}
 	}
-	var err error
-	if p.head, err = p.Head(); err != nil {
-		return q.wrap(fmt.Errorf("head of %q: %w", p.Message.ID, err))
-	}
-	p.size += int64(len(p.head))
-	return nil
+	p.sealBody(head, &s)
+	return size + int64(len(head)), nil
 }
 
-// inMemory is what storing p adds to a transaction, roughly.
-func (p *prepared) inMemory() int { return len(p.head) + p.body.size + 1024*len(p.Jobs) }
-
-// putBody stores what is in memory of p, and returns the name of the whole body, zero if it is empty.
-func (p *prepared) putBody(t *tx) (uint64, error) {
-	if p.draft != 0 {
-		p.adopted = true
-		return p.draft, errors.Join(putBytes(t, p.draft, headPart, p.head), t.drafts.Delete(numberKey(p.draft)))
+// sealBody prepares what is in memory of a body.
+func (p *prepared) sealBody(head []byte, s *segment) {
+	add := func(part byte, n uint32, chunks ...[]byte) {
+		var x sealedSegment
+		x.seal(segmentKey(p.draft.body, part, n), chunks...)
+		p.body = append(p.body, x)
 	}
-	if p.size == 0 {
-		return 0, nil
-	}
-	body, err := t.bodies.NextSequence()
-	if err != nil {
-		return 0, err
-	}
-	if len(p.head)+p.body.size <= segmentSize { // the usual case: one bucket for both
-		s := segment{chunks: p.body.chunks}
-		if len(p.head) > 0 {
-			s.chunks = append([][]byte{p.head}, s.chunks...)
+	if p.draft.segments == 0 && len(head)+s.size > 0 && len(head)+s.size <= segmentSize { // the usual case: one bucket for both
+		chunks := s.chunks
+		if len(head) > 0 {
+			chunks = append([][]byte{head}, chunks...)
 		}
-		return body, s.put(t, segmentKey(body, headPart, 0))
+		add(headPart, 0, chunks...)
+		return
 	}
-	if err := putBytes(t, body, headPart, p.head); err != nil || p.body.size == 0 {
-		return body, err
+	n := uint32(0)
+	for h := range slices.Chunk(head, segmentSize) {
+		add(headPart, n, slices.Collect(slices.Chunk(h, chunkSize))...)
+		n++
 	}
-	return body, p.body.put(t, segmentKey(body, bodyPart, 0))
+	if s.size > 0 {
+		add(bodyPart, 0, s.chunks...)
+	}
 }
 
-// writeAhead adds the segment in memory to the draft of a message.
-type writeAhead struct{ *prepared }
+// writeAhead adds the segment in memory to a draft.
+type writeAhead struct{ *draft }
 
 func (c *writeAhead) apply(t *tx) error {
-	if c.draft != 0 {
-		return c.body.put(t, segmentKey(c.draft, bodyPart, c.ahead))
+	if c.segments == 0 {
+		if err := put(t.drafts, numberKey(c.body), nil); err != nil {
+			return err
+		}
 	}
-	draft, err := t.bodies.NextSequence()
-	if err != nil {
-		return err
-	}
-	c.draft = draft
-	if err := put(t.drafts, numberKey(draft), nil); err != nil {
-		return err
-	}
-	return c.body.put(t, segmentKey(draft, bodyPart, 0))
+	return c.ahead.put(t)
 }
 
 // discard deletes what was written ahead of messages that aren't stored after all, since err kept them all from it or they
@@ -219,8 +230,8 @@ func (c *writeAhead) apply(t *tx) error {
 // caller hears doesn't depend on it, nor does it depend on the caller's ctx.
 func (q *Queue) discard(ps []*prepared, err error) {
 	for _, p := range ps {
-		if p.draft != 0 && (err != nil || !p.adopted) {
-			_ = q.submit(context.Background(), &deleteDraft{p.draft}, 0)
+		if p.draft.segments > 0 && (err != nil || !p.adopted) {
+			_ = q.submit(context.Background(), &deleteDraft{p.draft.body}, 0)
 		}
 	}
 }

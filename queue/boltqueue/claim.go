@@ -1,13 +1,11 @@
 package boltqueue
 
 import (
-	"container/heap"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/postroad/postroad/queue"
-	bolt "go.etcd.io/bbolt"
 )
 
 // Claim implements [queue.Queue].
@@ -20,51 +18,68 @@ func (q *Queue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed,
 	}
 	q.claims.mu.Lock()
 	defer q.claims.mu.Unlock()
-	c := claim{claims: q.claims, ClaimRequest: r, until: r.Now.Add(r.Lease), taken: map[queue.Key]bool{}}
+	c := claim{claims: q.claims, ClaimRequest: r, until: r.Now.Add(r.Lease)}
+	c.lanes.pass(r.Now)
 	if err := q.view(c.run); err != nil {
+		c.undo()
 		return queue.Claimed{}, err
-	}
-	for _, j := range c.Jobs {
-		c.lease(j, c.until)
 	}
 	return c.Claimed, nil
 }
 
-// claim is one call of Claim: it chooses jobs, which are leased when all has gone well.
+// claim is one call of Claim.
 type claim struct {
 	*claims
 	queue.ClaimRequest
 	queue.Claimed
-	t     *tx
-	until time.Time
-	taken map[queue.Key]bool // the keys of Jobs
+	t      *tx
+	until  time.Time
+	before []*lease // of each of Jobs, the lease it had, or nil
 }
 
-func (c *claim) run(t *tx) error {
+func (c *claim) run(t *tx) (err error) {
 	c.t = t
 	if len(c.Keys) > 0 {
 		return c.byKey()
 	}
 	if c.Expired {
-		next, err := c.take(t.expiry, nil, c.Limit)
-		if err != nil {
+		if err := c.takeExpired(); err != nil {
 			return err
 		}
-		c.Next = next
 	}
 	if c.Take == nil {
 		return c.anyLane()
 	}
 	c.Lanes = make([]time.Time, len(c.Take))
-	for i, take := range c.Take {
-		next, err := c.takeLane(take)
-		if err != nil {
+	for i := range c.Take {
+		if c.Lanes[i], err = c.takeLane(&c.Take[i]); err != nil {
 			return err
 		}
-		c.Lanes[i] = next
-		c.Next = earlier(c.Next, next)
+		c.Next = earlier(c.Next, c.Lanes[i])
 	}
 	return nil
+}
+
+// left is how many more jobs may be leased.
+func (c *claim) left() int { return max(0, c.Limit-len(c.Jobs)) }
+
+// add leases a job.
+func (c *claim) add(k queue.Key) error {
+	j, err := c.t.stored(k)
+	if err != nil {
+		return err
+	}
+	c.before = append(c.before, c.leases[k])
+	c.Jobs = append(c.Jobs, &j.Job)
+	c.lease(&j.Job, c.until)
+	return nil
+}
+
+// undo gives back what was leased.
+func (c *claim) undo() {
+	for i, j := range c.Jobs {
+		c.unlease(j.Key, c.before[i])
+	}
 }
 
 func (c *claim) byKey() error {
@@ -72,7 +87,7 @@ func (c *claim) byKey() error {
 		if c.left() == 0 {
 			return nil
 		}
-		if _, leased := c.end(k); leased {
+		if _, leased := c.leasedAt(k, c.Now); leased {
 			continue
 		}
 		j, err := c.t.job(k)
@@ -89,158 +104,116 @@ func (c *claim) byKey() error {
 	return nil
 }
 
-// takeLane takes from one lane. A lane that isn't due costs no look at the file.
-func (c *claim) takeLane(take queue.Take) (next time.Time, err error) {
-	head, ok := c.lanes[take.Lane]
-	if !ok {
-		return time.Time{}, nil
-	}
-	if _, leased := c.end(head.key); !leased && (head.at.After(c.Now) || c.left() == 0) {
-		return head.at, nil
-	}
-	return c.take(c.t.lanes, lanePrefix(take.Lane), min(take.N, c.left()))
-}
-
-// take chooses at most n jobs that are free and whose time in the index has come, in its order. It returns the earliest
-// moment at which time alone makes another one claimable.
-func (c *claim) take(index *bolt.Bucket, prefix []byte, n int) (next time.Time, err error) {
-	for e, err := range entries(index, prefix) {
+// takeExpired leases what has expired, and finds out when something else does.
+func (c *claim) takeExpired() error {
+	for e, err := range entries(c.t.expiry, nil, nil) {
 		if err != nil {
-			return next, err
+			return err
 		}
-		if !next.IsZero() && !e.at.Before(next) && (n <= 0 || e.at.After(c.Now)) {
-			return next, nil // nothing behind e comes before next
+		waits := c.left() == 0 || e.at.After(c.Now)
+		if waits && !c.Next.IsZero() && !e.at.Before(c.Next) {
+			return nil // nothing behind e comes before Next
 		}
-		end, leased := c.end(e.key)
+		end, leased := c.leasedAt(e.key, c.Now)
 		switch {
 		case leased && !end.IsZero():
-			next = earlier(next, later(e.at, end))
+			c.Next = earlier(c.Next, later(e.at, end))
 		case leased:
-		case n <= 0 || e.at.After(c.Now):
-			return earlier(next, e.at), nil
+		case waits:
+			c.Next = earlier(c.Next, e.at)
+			return nil
 		default:
 			if err := c.add(e.key); err != nil {
-				return next, err
+				return err
 			}
-			next = earlier(next, c.until)
-			n--
+			c.Next = earlier(c.Next, c.until)
+		}
+	}
+	return nil
+}
+
+// anyLane takes from all lanes, by priority, due time and key. It looks at no more lanes than it takes from, and one of each
+// priority.
+func (c *claim) anyLane() error {
+	for p := len(c.lanes.order) - 1; p >= 0; p-- {
+		for order := &c.lanes.order[p]; len(*order) > 0; {
+			l := (*order)[0]
+			if ok, err := c.atHead(l); err != nil {
+				return err
+			} else if !ok {
+				continue // another lane may be first now
+			}
+			if c.left() == 0 || l.head.at.After(c.Now) {
+				c.Next = earlier(c.Next, l.head.at)
+				break
+			}
+			if err := c.add(l.head.key); err != nil {
+				return err
+			}
+		}
+	}
+	if away := c.lanes.away; len(away) > 0 {
+		c.Next = earlier(c.Next, away[0].back())
+	}
+	return nil
+}
+
+// takeLane takes from one lane, and returns when time alone makes more of it claimable. A lane that isn't due costs no look
+// at the file.
+func (c *claim) takeLane(take *queue.Take) (next time.Time, err error) {
+	l := c.lanes.all[take.Lane]
+	if l == nil {
+		return next, nil
+	}
+	for n := take.N; l.place >= 0; {
+		if ok, err := c.atHead(l); err != nil {
+			return next, err
+		} else if !ok {
+			continue
+		}
+		if n <= 0 || c.left() == 0 || l.head.at.After(c.Now) {
+			next = l.head.at
+			break
+		}
+		if err := c.add(l.head.key); err != nil {
+			return next, err
+		}
+		n--
+	}
+	for _, le := range l.away {
+		if le.place >= 0 { // else only the end of a commit tells
+			next = earlier(next, le.back())
 		}
 	}
 	return next, nil
 }
 
-// left is how many more jobs may be chosen.
-func (c *claim) left() int { return max(0, c.Limit-len(c.Jobs)) }
-
-// end says until when k can't be claimed, as claims.leasedAt does, with what this claim has chosen.
-func (c *claim) end(k queue.Key) (end time.Time, leased bool) {
-	if c.taken[k] {
-		return c.until, true
+// atHead reports whether the head of l is an entry that nobody has leased. If not, it looks for one that is.
+func (c *claim) atHead(l *lane) (bool, error) {
+	ok := !l.stale
+	if ok && l.lapsed {
+		_, leased := c.leasedAt(l.head.key, c.Now)
+		ok = !leased
 	}
-	return c.leasedAt(k, c.Now)
-}
-
-// add chooses a job.
-func (c *claim) add(k queue.Key) error {
-	j, err := c.t.stored(k)
-	if err != nil {
-		return err
+	if ok {
+		return true, nil
 	}
-	c.taken[k] = true
-	c.Jobs = append(c.Jobs, &j.Job)
-	return nil
-}
-
-// anyLane takes from all lanes, merging them by priority, due time and key. Only lanes whose first entry is due, or leased,
-// are looked at in the file, and only as far as it takes.
-func (c *claim) anyLane() error {
-	var h laneHeap
-	for l, head := range c.lanes {
-		_, leased := c.end(head.key)
-		if !leased && head.at.After(c.Now) {
-			c.Next = earlier(c.Next, head.at)
-			continue
-		}
-		h = append(h, &laneHead{lane: l, entry: head})
-	}
-	heap.Init(&h)
-	for len(h) > 0 {
-		best := h[0]
-		free, next, err := c.advance(best)
+	prefix := lanePrefix(l.Lane)
+	for e, err := range entries(c.t.lanes, prefix, l.head.in(prefix)) {
 		if err != nil {
-			return err
+			return false, err
 		}
-		c.Next = earlier(c.Next, next)
-		switch {
-		case free == nil:
-			heap.Pop(&h)
-		case free.compare(best.entry) != 0: // it only looked like the best one
-			best.entry = *free
-			heap.Fix(&h, 0)
-		case c.left() == 0:
-			c.Next = earlier(c.Next, free.at)
-			return nil
-		default:
-			if err := c.add(free.key); err != nil {
-				return err
-			}
+		le := c.leases[e.key]
+		if _, leased := c.leasedAt(e.key, c.Now); leased && le != nil {
+			c.lanes.keep(le) // it had ended for an earlier claim, whose Now was later, or is being committed
+		} else if !leased && (le == nil || le.from == nil) {
+			c.lanes.setHead(l, e)
+			return false, nil
 		}
 	}
-	return nil
-}
-
-// advance returns the first job of a lane that is due and can be taken, nil if there is none, and the moment at which time
-// makes an earlier one of the lane claimable, or, if none is due, any.
-func (c *claim) advance(h *laneHead) (free *entry, next time.Time, err error) {
-	prefix := lanePrefix(h.lane)
-	if h.cursor == nil {
-		h.cursor = c.t.lanes.Cursor()
-		h.k, h.v = h.cursor.Seek(prefix)
-	}
-	for ; h.k != nil && len(h.k) > len(prefix) && string(h.k[:len(prefix)]) == string(prefix); h.k, h.v = h.cursor.Next() {
-		e, err := readEntry(h.k, h.v, len(prefix))
-		if err != nil {
-			return nil, next, err
-		}
-		end, leased := c.end(e.key)
-		switch {
-		case leased && !end.IsZero():
-			next = earlier(next, later(e.at, end))
-		case leased:
-		case e.at.After(c.Now):
-			return nil, earlier(next, e.at), nil
-		default:
-			return &e, next, nil
-		}
-	}
-	return nil, next, nil
-}
-
-// laneHead is a lane and the first of its entries that may be free. The cursor stands there once the lane was looked at.
-type laneHead struct {
-	lane   queue.Lane
-	entry  entry
-	cursor *bolt.Cursor
-	k, v   []byte
-}
-
-// laneHeap orders lanes by what is claimed first.
-type laneHeap []*laneHead
-
-func (h laneHeap) Len() int { return len(h) }
-func (h laneHeap) Less(i, j int) bool {
-	if a, b := h[i].lane.Priority, h[j].lane.Priority; a != b {
-		return a > b
-	}
-	return h[i].entry.compare(h[j].entry) < 0
-}
-func (h laneHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *laneHeap) Push(x any)   { *h = append(*h, x.(*laneHead)) }
-func (h *laneHeap) Pop() any {
-	last := len(*h) - 1
-	x := (*h)[last]
-	*h = (*h)[:last]
-	return x
+	c.lanes.clearHead(l)
+	c.lanes.pass(c.Now)
+	return false, nil
 }
 
 // earlier is the earlier of two times of which zero is never.

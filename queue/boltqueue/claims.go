@@ -12,8 +12,8 @@ import (
 type claims struct {
 	mu     sync.Mutex // guards all below; taken before a reading transaction begins, never within one
 	leases map[queue.Key]*lease
-	lanes  map[queue.Lane]entry // the first entry of every lane that has any
-	token  queue.Token          // the latest one given out
+	lanes  lanes
+	token  queue.Token // the latest one given out
 }
 
 // lease is the latest claim of a job that has not been committed since.
@@ -22,6 +22,19 @@ type lease struct {
 	end    time.Time
 	lapses int  // leases before this one that ended without a commit and aren't in the job's record
 	spent  bool // a commit is on its way to the disk; the job can't be claimed until it is known how that ended
+
+	inLane bool       // the job is in the index of lanes: it isn't held
+	lane   queue.Lane // where it is
+	entry  entry      // what it has there
+	from   *lane      // the lane that entry is kept away from; nil if it isn't
+	place  int        // in the order of those; -1 if it has none
+}
+
+// back is when time alone makes the job claimable from its lane.
+func (l *lease) back() time.Time { return later(l.entry.at, l.end) }
+
+func newClaims() *claims {
+	return &claims{leases: map[queue.Key]*lease{}, lanes: lanes{all: map[queue.Lane]*lane{}}}
 }
 
 // spend reports whether token is the one that k is leased under, and if so holds the lease for a commit.
@@ -36,25 +49,32 @@ func (c *claims) spend(k queue.Key, token queue.Token) bool {
 	return true
 }
 
-// settle ends the leases that a transaction has spent, or gives them back if it failed. If it was stored, heads are the
-// first entries of the lanes it touched, nil for a lane that has none left.
-func (c *claims) settle(spent []queue.Key, heads map[queue.Lane]*entry, stored bool) {
+// settle ends the leases that a transaction has spent and brings the lanes up to date, or gives the leases back if the
+// transaction failed.
+func (c *claims) settle(t *tx, stored bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !stored {
-		for _, k := range spent {
-			c.leases[k].spent = false
+	for _, k := range t.spent {
+		l := c.leases[k]
+		if stored {
+			c.lanes.release(l)
+			delete(c.leases, k)
+		} else if l.spent = false; l.place < 0 {
+			c.lanes.giveBack(l)
 		}
+	}
+	if !stored {
 		return
 	}
-	for _, k := range spent {
-		delete(c.leases, k)
-	}
-	for l, e := range heads {
-		if e == nil {
-			delete(c.lanes, l)
-		} else {
-			c.lanes[l] = *e
+	for _, m := range t.moves {
+		if m.was != nil {
+			c.lanes.retract(m.lane, *m.was)
+		}
+		if m.is == nil {
+			continue
+		}
+		if l := c.leases[m.is.key]; l == nil || l.from == nil { // it may be claimed already
+			c.lanes.offer(m.lane, *m.is)
 		}
 	}
 }
@@ -71,16 +91,27 @@ func (c *claims) leasedAt(k queue.Key, now time.Time) (end time.Time, leased boo
 	return time.Time{}, l.spent
 }
 
-// lease gives j a new token.
+// lease gives j, which is as it is stored, a new token.
 func (c *claims) lease(j *queue.Job, end time.Time) {
-	lapses := 0
-	if old := c.leases[j.Key]; old != nil {
-		lapses = old.lapses + 1
-	}
 	c.token++
-	c.leases[j.Key] = &lease{token: c.token, end: end, lapses: lapses}
-	j.Token, j.Leased = c.token, end
-	j.Lapses += lapses
+	l := &lease{token: c.token, end: end, inLane: !j.Held, lane: j.Lane(), entry: entry{j.Due, j.Key}, place: -1}
+	if old := c.leases[j.Key]; old != nil {
+		c.lanes.release(old)
+		l.lapses = old.lapses + 1
+	}
+	c.leases[j.Key] = l
+	c.lanes.keep(l)
+	j.Token, j.Leased = l.token, end
+	j.Lapses += l.lapses
+}
+
+// unlease takes back what lease has done; old is the lease before it, if any.
+func (c *claims) unlease(k queue.Key, old *lease) {
+	c.lanes.giveBack(c.leases[k])
+	delete(c.leases, k)
+	if old != nil {
+		c.leases[k] = old
+	}
 }
 
 // show adds to a stored job what is known of its lease.

@@ -25,7 +25,7 @@ func (q *Queue) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) 
 			return err
 		}
 		c.more = append(c.more, p)
-		size += p.inMemory()
+		size += p.size
 	}
 	err := q.submit(ctx, c, size)
 	q.discard(c.more, err)
@@ -80,10 +80,10 @@ func (c *commit) check(t *tx) (old *jobRecord, fresh []*prepared, err error) {
 	}
 	digests := map[queue.ID][32]byte{}
 	for _, p := range c.more {
-		if d, twice := digests[p.Message.ID]; twice && d != p.Message.Digest {
-			return nil, nil, fmt.Errorf("%w: %q", queue.ErrConflict, p.Message.ID)
+		if d, twice := digests[p.message.ID]; twice && d != p.message.Digest {
+			return nil, nil, fmt.Errorf("%w: %q", queue.ErrConflict, p.message.ID)
 		}
-		digests[p.Message.ID] = p.Message.Digest
+		digests[p.message.ID] = p.message.Digest
 		known, err := p.known(t)
 		if err != nil {
 			return nil, nil, err
@@ -105,7 +105,7 @@ func (c *commit) put(t *tx, old *jobRecord) error {
 	if err := t.mark(j); err != nil {
 		return err
 	}
-	if err := t.putJob(old, j); err != nil {
+	if err := t.putJob(old, j, j.rows()); err != nil {
 		return err
 	}
 	if j.Finished.IsZero() {
@@ -116,7 +116,7 @@ func (c *commit) put(t *tx, old *jobRecord) error {
 	if err != nil {
 		return err
 	}
-	m.count(j)
+	m.count(&j.Job)
 	if m.Unfinished--; m.Unfinished == 0 {
 		if err := t.finish(m); err != nil {
 			return err

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"iter"
+	"slices"
 	"time"
 
 	"github.com/postroad/postroad/queue"
@@ -24,36 +24,6 @@ func (q *Queue) Enqueue(ctx context.Context, e *queue.Entry) (added bool, err er
 	return c.added == 1, err
 }
 
-// EnqueueAll implements [queue.Bulk].
-func (q *Queue) EnqueueAll(ctx context.Context, es iter.Seq[*queue.Entry]) (durable int, err error) {
-	if err := q.ready(ctx); err != nil {
-		return 0, err
-	}
-	c, size := new(enqueue), 0
-	for e := range es {
-		p, err := q.prepare(ctx, e)
-		if err != nil { // those before it are fine, and come first
-			n, before := q.store(ctx, c)
-			return durable + n, cmp.Or(before, err)
-		}
-		c.entries = append(c.entries, p)
-		if size += p.inMemory(); size < bulkSize {
-			continue
-		}
-		n, err := q.store(ctx, c)
-		durable += n
-		if err != nil {
-			return durable, err
-		}
-		c, size = new(enqueue), 0
-	}
-	n, err := q.store(ctx, c)
-	return durable + n, err
-}
-
-// bulkSize is how much EnqueueAll holds in memory to store it in one transaction.
-const bulkSize = 1 << 20
-
 // enqueue stores entries in their order, up to the first that is refused.
 type enqueue struct {
 	entries []*prepared
@@ -69,7 +39,7 @@ func (q *Queue) store(ctx context.Context, c *enqueue) (int, error) {
 	}
 	size := 0
 	for _, p := range c.entries {
-		size += p.inMemory()
+		size += p.size
 	}
 	err := q.submit(ctx, c, size)
 	if err != nil {
@@ -99,11 +69,11 @@ func (c *enqueue) apply(t *tx) error {
 
 // known reports whether the message of p is stored already; ErrConflict if another one is in its place.
 func (p *prepared) known(t *tx) (bool, error) {
-	m, err := t.message(p.Message.ID)
+	m, err := t.message(p.message.ID)
 	if err != nil || m == nil {
 		return false, err
 	}
-	if m.Digest != p.Message.Digest {
+	if m.Digest != p.message.Digest {
 		return false, fmt.Errorf("%w: %q", queue.ErrConflict, m.ID)
 	}
 	return true, nil
@@ -111,30 +81,61 @@ func (p *prepared) known(t *tx) (bool, error) {
 
 // put stores the message of p with its jobs and its body.
 func (p *prepared) put(t *tx) error {
-	m := &messageRecord{Message: p.Message}
 	for _, j := range p.jobs {
-		m.count(j)
-		if err := t.mark(j); err != nil {
-			return err
-		}
-		if err := t.putJob(nil, j); err != nil {
+		if err := j.put(t); err != nil {
 			return err
 		}
 	}
-	if m.Unfinished > 0 {
-		var err error
-		if m.Body, err = p.putBody(t); err != nil {
+	if p.message.Unfinished > 0 {
+		if err := p.putBody(t); err != nil {
 			return err
 		}
-	} else if err := t.finish(m); err != nil {
+	} else if err := t.finish(p.message); err != nil {
 		return err
 	}
-	t.saw(m.Enqueued)
-	return t.putMessage(m)
+	t.saw(p.message.Enqueued)
+	return t.messages.Put([]byte(p.message.ID), p.record)
+}
+
+func (p *prepared) putBody(t *tx) error {
+	for i := range p.body {
+		if err := p.body[i].put(t); err != nil {
+			return err
+		}
+	}
+	if p.draft.segments == 0 {
+		return nil
+	}
+	p.adopted = true
+	return t.drafts.Delete(numberKey(p.draft.body))
+}
+
+// preparedJob is a new job with its rows.
+type preparedJob struct {
+	*jobRecord
+	rows *rows // nil if it has marks, which only the transaction can give
+}
+
+func prepareJob(j *jobRecord) preparedJob {
+	ended := func(r queue.Recipient) bool { return r.State.Final() }
+	if slices.ContainsFunc(j.Recipients, ended) {
+		return preparedJob{j, nil}
+	}
+	return preparedJob{j, j.rows()}
+}
+
+func (j preparedJob) put(t *tx) error {
+	if j.rows == nil {
+		if err := t.mark(j.jobRecord); err != nil {
+			return err
+		}
+		j.rows = j.jobRecord.rows()
+	}
+	return t.putJob(nil, j.jobRecord, j.rows)
 }
 
 // count adds a job to what its message knows of its jobs.
-func (m *messageRecord) count(j *jobRecord) {
+func (m *messageRecord) count(j *queue.Job) {
 	if j.Finished.IsZero() {
 		m.Unfinished++
 	} else if j.Finished.After(m.Ended) {

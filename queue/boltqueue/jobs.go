@@ -163,7 +163,7 @@ type headLister struct {
 func (l *headLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 	if !l.begun {
 		l.begun = true
-		for lane := range l.claims.lanes {
+		for lane := range l.claims.lanes.all {
 			l.lanes = append(l.lanes, lane)
 		}
 	}
@@ -191,7 +191,7 @@ func (l *headLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 // first returns the entry that is, or becomes, claimable first: that of the earliest time, or end of lease, in the index.
 func (c *claims) first(index *bolt.Bucket, prefix []byte) (first entry, ok bool, err error) {
 	at := first.at // when first becomes claimable
-	for e, err := range entries(index, prefix) {
+	for e, err := range entries(index, prefix, prefix) {
 		if err != nil {
 			return first, false, err
 		}

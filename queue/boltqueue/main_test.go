@@ -36,6 +36,10 @@ func TestMain(m *testing.M) {
 		err = send(path, os.Getenv(firstMessage))
 	case "doubter":
 		err = doubt(path)
+	case "opener":
+		err = openOnly(path)
+	case "depth":
+		err = lookInto(path)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

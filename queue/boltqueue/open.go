@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/queue"
@@ -39,6 +40,8 @@ type Queue struct {
 	retention time.Duration
 	db        *bolt.DB
 	claims    *claims
+	lastBody  atomic.Uint64 // names the latest body
+	memory    sync.Pool     // of *[chunkSize]byte, for bodies that are being read
 	wake      chan struct{} // holds one token while somebody waits
 	closing   chan struct{} // closed by Close
 	stopped   chan struct{} // closed when the writer has ended
@@ -70,11 +73,12 @@ func Open(path string, o Options) (*Queue, error) {
 	q := &Queue{
 		path:      path,
 		retention: o.Retention,
-		claims:    &claims{leases: map[queue.Key]*lease{}, lanes: map[queue.Lane]entry{}},
+		claims:    newClaims(),
 		wake:      make(chan struct{}, 1),
 		closing:   make(chan struct{}),
 		stopped:   make(chan struct{}),
 	}
+	q.memory.New = func() any { return new([chunkSize]byte) }
 	if err := q.open(o); err != nil {
 		return nil, fmt.Errorf("boltqueue: %w", pathError(path, err))
 	}
@@ -135,7 +139,7 @@ func (q *Queue) open(o Options) (err error) {
 	if err := q.update(q.begin); err != nil {
 		return err
 	}
-	return q.db.View(q.readLanes)
+	return q.db.View(func(b *bolt.Tx) error { return errors.Join(q.readLanes(b), q.readLastBody(b)) })
 }
 
 // openChecked opens and locks the file and makes sure that bbolt can be let near it. It returns the meta page that bbolt
@@ -202,12 +206,25 @@ func (q *Queue) readLanes(b *bolt.Tx) error {
 		if err != nil {
 			return err
 		}
-		if q.claims.lanes[l], err = readEntry(k, v, n); err != nil {
+		e, err := readEntry(k, v, n)
+		if err != nil {
 			return err
 		}
+		q.claims.lanes.offer(l, e)
 		k, v = c.Seek(afterPrefix(k[:n]))
 	}
 	return nil
+}
+
+// readLastBody finds the name that the latest body has, so that the next one gets another.
+func (q *Queue) readLastBody(b *bolt.Tx) error {
+	k, _ := b.Bucket([]byte(bodiesBucket)).Cursor().Last()
+	if k == nil {
+		return nil
+	}
+	n, err := parseNumberKey(k[:min(8, len(k))])
+	q.lastBody.Store(n)
+	return err
 }
 
 // afterPrefix is the least key behind all that begin with prefix.

@@ -290,7 +290,7 @@ func checkIndexes(t testing.TB, q *Queue) {
 			if err != nil {
 				return err
 			}
-			if e := x.laneKey(j); e != nil {
+			if e := laneKey(j); e != nil {
 				want["lanes"+string(e)] = ""
 			}
 			if e := expiryKey(j); e != nil {

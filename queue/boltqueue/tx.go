@@ -30,27 +30,36 @@ type tx struct {
 	messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes, claimed *bolt.Bucket
 
 	// What a writing transaction collects for the moment after its commit.
-	touched map[queue.Lane]bool // lanes of which entries came or went
-	spent   []queue.Key         // jobs whose lease ends
-	latest  time.Time           // the latest time that a change has named
+	moves  []laneMove  // what has changed in the index of lanes
+	spent  []queue.Key // jobs whose lease ends
+	latest time.Time   // the latest time that a change has named
+}
+
+// laneMove is a job that has a new entry in its lane, nil if it has none.
+type laneMove struct {
+	lane    queue.Lane
+	was, is *entry
 }
 
 func newTx(b *bolt.Tx) (*tx, error) {
-	t := &tx{touched: map[queue.Lane]bool{}}
-	for name, p := range map[string]**bolt.Bucket{
-		messagesBucket: &t.messages,
-		jobsBucket:     &t.jobs,
-		lanesBucket:    &t.lanes,
-		expiryBucket:   &t.expiry,
-		marksBucket:    &t.marks,
-		finishedBucket: &t.finished,
-		bodiesBucket:   &t.bodies,
-		draftsBucket:   &t.drafts,
-		notesBucket:    &t.notes,
-		claimedBucket:  &t.claimed,
+	t := new(tx)
+	for _, x := range []struct {
+		name   string
+		bucket **bolt.Bucket
+	}{
+		{messagesBucket, &t.messages},
+		{jobsBucket, &t.jobs},
+		{lanesBucket, &t.lanes},
+		{expiryBucket, &t.expiry},
+		{marksBucket, &t.marks},
+		{finishedBucket, &t.finished},
+		{bodiesBucket, &t.bodies},
+		{draftsBucket, &t.drafts},
+		{notesBucket, &t.notes},
+		{claimedBucket, &t.claimed},
 	} {
-		if *p = b.Bucket([]byte(name)); *p == nil {
-			return nil, fmt.Errorf("%w: there is no bucket %q", queue.ErrDamaged, name)
+		if *x.bucket = b.Bucket([]byte(x.name)); *x.bucket == nil {
+			return nil, fmt.Errorf("%w: there is no bucket %q", queue.ErrDamaged, x.name)
 		}
 	}
 	return t, nil
@@ -131,15 +140,34 @@ func (t *tx) addMessage(j *jobRecord) error {
 	return nil
 }
 
-// putJob stores j in place of old, nil if j is new, and keeps every index in step. Both have their messages.
-func (t *tx) putJob(old, j *jobRecord) error {
-	if err := put(t.jobs, jobKey(j.Key), j.encode()); err != nil {
+// row is a key of a bucket with its record; the key is nil if there is none.
+type row struct{ key, record []byte }
+
+func sealedRow(key, fields []byte) row {
+	if key == nil {
+		return row{}
+	}
+	return row{key, seal(make([]byte, 0, frame+len(fields)), key, fields)}
+}
+
+// rows are what a job, which has its message, puts into the file besides its mark. They can be made before the transaction.
+type rows struct{ job, lane, expiry row }
+
+func (j *jobRecord) rows() *rows {
+	return &rows{sealedRow(jobKey(j.Key), j.encode()), sealedRow(laneKey(j), nil), sealedRow(expiryKey(j), nil)}
+}
+
+// putJob stores j, of which these are the rows, in place of old, nil if j is new, and keeps every index in step. Both have
+// their messages.
+func (t *tx) putJob(old, j *jobRecord, r *rows) error {
+	if err := t.jobs.Put(r.job.key, r.job.record); err != nil {
 		return err
 	}
-	if err := t.move(t.lanes, t.laneKey(old), t.laneKey(j)); err != nil {
+	if err := move(t.lanes, laneKey(old), r.lane); err != nil {
 		return err
 	}
-	if err := t.move(t.expiry, expiryKey(old), expiryKey(j)); err != nil {
+	t.moves = append(t.moves, laneMove{j.Lane(), laneEntry(old), laneEntry(j)})
+	if err := move(t.expiry, expiryKey(old), r.expiry); err != nil {
 		return err
 	}
 	return t.putMark(old, j)
@@ -168,9 +196,9 @@ func (t *tx) putMark(old, j *jobRecord) error {
 	return put(t.marks, is, jobKey(j.Key))
 }
 
-// move replaces one entry of an index, which may be nil, by another.
-func (t *tx) move(index *bolt.Bucket, was, is []byte) error {
-	if bytes.Equal(was, is) {
+// move puts an entry of an index in the place of the one that was there. There may be none of either.
+func move(index *bolt.Bucket, was []byte, is row) error {
+	if bytes.Equal(was, is.key) {
 		return nil
 	}
 	if was != nil {
@@ -178,20 +206,27 @@ func (t *tx) move(index *bolt.Bucket, was, is []byte) error {
 			return err
 		}
 	}
-	if is == nil {
+	if is.key == nil {
 		return nil
 	}
-	return put(index, is, nil)
+	return index.Put(is.key, is.record)
 }
 
-// laneKey is the entry of a job in the index of lanes: nil unless time alone makes it claimable.
-func (t *tx) laneKey(j *jobRecord) []byte {
+// laneEntry is what j has in the index of lanes: nil unless time alone makes it claimable.
+func laneEntry(j *jobRecord) *entry {
 	if j == nil || j.Held || !j.Finished.IsZero() {
 		return nil
 	}
-	l := j.Lane()
-	t.touched[l] = true
-	return entryKey(lanePrefix(l), j.Due, j.Key)
+	return &entry{j.Due, j.Key}
+}
+
+// laneKey is the key of its laneEntry, nil if it has none.
+func laneKey(j *jobRecord) []byte {
+	e := laneEntry(j)
+	if e == nil {
+		return nil
+	}
+	return e.in(lanePrefix(j.Lane()))
 }
 
 // expiryKey is the entry of a job in the index of expiry: nil if it is finished.
@@ -208,6 +243,9 @@ type entry struct {
 	key queue.Key
 }
 
+// in is its key behind a prefix.
+func (e entry) in(prefix []byte) []byte { return entryKey(prefix, e.at, e.key) }
+
 func (e entry) compare(o entry) int {
 	if c := e.at.Compare(o.at); c != 0 {
 		return c
@@ -215,11 +253,11 @@ func (e entry) compare(o entry) int {
 	return e.key.Compare(o.key)
 }
 
-// entries goes through the entries of an index behind prefix, earliest first.
-func entries(index *bolt.Bucket, prefix []byte) iter.Seq2[entry, error] {
+// entries goes through the entries of an index behind prefix that don't come before from, earliest first.
+func entries(index *bolt.Bucket, prefix, from []byte) iter.Seq2[entry, error] {
 	return func(yield func(entry, error) bool) {
 		c := index.Cursor()
-		for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+		for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			e, err := readEntry(k, v, len(prefix))
 			if !yield(e, err) || err != nil {
 				return
@@ -234,12 +272,4 @@ func readEntry(k, v []byte, prefix int) (e entry, err error) {
 	}
 	e.at, e.key, err = parseEntryKey(k[prefix:])
 	return e, err
-}
-
-// head is the first entry of a lane; ok is false if the lane has none.
-func (t *tx) head(l queue.Lane) (e entry, ok bool, err error) {
-	for e, err := range entries(t.lanes, lanePrefix(l)) {
-		return e, err == nil, err
-	}
-	return e, false, nil
 }

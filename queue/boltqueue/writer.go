@@ -91,7 +91,6 @@ func (q *Queue) commitGroup(group []*member) error {
 		return failed
 	}
 	var t *tx
-	heads := map[queue.Lane]*entry{}
 	err := q.update(func(b *bolt.Tx) (err error) {
 		if t, err = newTx(b); err != nil {
 			return err
@@ -101,23 +100,10 @@ func (q *Queue) commitGroup(group []*member) error {
 				return err
 			}
 		}
-		if err := t.purge(q.retention); err != nil {
-			return err
-		}
-		for l := range t.touched {
-			e, ok, err := t.head(l)
-			if err != nil {
-				return err
-			}
-			heads[l] = nil
-			if ok {
-				heads[l] = &e
-			}
-		}
-		return nil
+		return t.purge(q.retention)
 	})
 	if t != nil {
-		q.claims.settle(t.spent, heads, err == nil)
+		q.claims.settle(t, err == nil)
 	}
 	return err
 }

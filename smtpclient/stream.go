@@ -2,6 +2,7 @@ package smtpclient
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"time"
@@ -28,6 +29,7 @@ const (
 func (s *Session) SendAll(ctx context.Context, messages iter.Seq2[*Envelope, io.Reader]) iter.Seq2[[]Result, error] {
 	return func(yield func([]Result, error) bool) {
 		st := &stream{s: s, ctx: ctx, yield: yield}
+		defer st.abandon()
 		for e, body := range messages {
 			if !st.send(e, body) {
 				break
@@ -141,6 +143,19 @@ func (st *stream) answers(f *flight) {
 	}
 	f.answered = true
 }
+
+// abandon ends the session if the loop was left by a panic: answers are still to come, and the next message must not take
+// them for its own.
+func (st *stream) abandon() {
+	if len(st.flying) > 0 {
+		st.s.fail(st.ctx, st.s.failure(PhaseBody, errAbandoned))
+	}
+	for _, f := range st.flying {
+		f.stop()
+	}
+}
+
+var errAbandoned = errors.New("results were not waited for")
 
 // hand yields the results of a message.
 func (st *stream) hand(m *message, err error) {

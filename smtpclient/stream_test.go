@@ -107,3 +107,24 @@ func TestStreamOnClosedSession(t *testing.T) {
 		t.Errorf("%d messages", n)
 	}
 }
+
+// After a panic nobody takes the answers that are still to come for those to another message.
+func TestStreamPanics(t *testing.T) {
+	s := dial(t, start(t, &smtptest.Server{}), nil)
+	func() {
+		defer func() { recover() }()
+		n := 0
+		for range s.SendAll(t.Context(), stream(100)) {
+			if n++; n == 3 {
+				panic("the caller's")
+			}
+		}
+	}()
+	if s.Reusable() {
+		t.Error("reusable")
+	}
+	results, err := s.Send(t.Context(), envelope("one@example.org"), strings.NewReader(hello))
+	if err == nil || results[0].Err == nil || results[0].Err.Uncertain {
+		t.Error(err, results)
+	}
+}

@@ -133,3 +133,26 @@ func TestBDATNotUnderstood(t *testing.T) {
 		}
 	})
 }
+
+// A large message is read from the queue again for recipients beyond the server's limit: no attempt of its own, and the same
+// session.
+func TestRecipientLimitOfALargeMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		h := w.serve(&smtptest.Server{Name: "mx.a.example", Extensions: []string{"PIPELINING", "CHUNKING", "LIMITS RCPTMAX=2"}}, "a.example")
+		w.start()
+		id := w.send(delivery.Message{
+			From: "sender@home.example", To: delivery.To("ann@a.example", "bob@a.example", "eve@a.example"),
+			Body: strings.NewReader("Subject: large\r\n\r\n" + strings.Repeat("All work and no play.\r\n", 10_000)),
+		})
+		w.settle(time.Second)
+		w.wantStates(id, "ann@a.example delivered", "bob@a.example delivered", "eve@a.example delivered")
+		h.wantTaken(t, 2)
+		if m := h.Messages(); len(m) == 2 && (len(m[0].To) != 2 || len(m[1].To) != 1 || string(m[0].Data) != string(m[1].Data)) {
+			t.Errorf("messages to %v and %v, of %d and %d octets", m[0].To, m[1].To, len(m[0].Data), len(m[1].Data))
+		}
+		if total, _, _ := h.Connections(); total != 1 {
+			t.Errorf("%d connections", total)
+		}
+	})
+}

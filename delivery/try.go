@@ -217,8 +217,8 @@ func (r *run) transact(ctx context.Context, t *try, session *smtpclient.Session,
 		r.settleUnreadable(ctx, t, indexes, err)
 		return err
 	}
-	defer body.Close()
-	data := &transfer{body: body, begin: t.begin}
+	data := &transfer{body: body, begin: t.begin, open: func() (io.ReadCloser, error) { return r.queue.Open(ctx, t.job.Key.ID) }}
+	defer func() { data.body.Close() }()
 	results, err := session.Send(ctx, envelope(t.job, indexes), data)
 	var lost []int // those about whom nothing is known because the body ended too early
 	accepted := 0
@@ -256,8 +256,10 @@ func (r *run) cutShort(ctx context.Context) bool { return r.soft.Err() != nil &&
 
 // transfer is a message's data on its way out. Its first octet is the point from which the dialogue may go on when Run ends.
 type transfer struct {
-	body  io.Reader
+	body  io.ReadCloser
+	read  bool // something was
 	begin func() error
+	open  func() (io.ReadCloser, error)
 	err   error // why body ended before its end
 }
 
@@ -265,9 +267,27 @@ func (t *transfer) Read(p []byte) (int, error) {
 	if err := t.begin(); err != nil {
 		return 0, err
 	}
+	t.read = true
 	n, err := t.body.Read(p)
 	if err != nil && err != io.EOF {
 		t.err = err
 	}
 	return n, err
+}
+
+// Seek goes to the beginning, which is all that another transaction wants.
+func (t *transfer) Seek(offset int64, whence int) (int64, error) {
+	switch {
+	case offset != 0 || whence == io.SeekEnd || whence == io.SeekCurrent && t.read:
+		return 0, errors.ErrUnsupported
+	case !t.read:
+		return 0, nil
+	}
+	body, err := t.open()
+	if err != nil {
+		return 0, err
+	}
+	t.body.Close()
+	t.body, t.read = body, false
+	return 0, nil
 }

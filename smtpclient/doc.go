@@ -33,6 +33,8 @@
 //	CHUNKING                  once for each command and each 64 KiB
 //	neither                   once for each command, and for the body
 //
+// [Session.SendAll] sends many messages, and with PIPELINING and CHUNKING waits once for as many as 16 of them.
+//
 // What goes out in one piece can't be taken back: if the connection is lost before its first answer comes, its recipients are
 // Uncertain. So it waits for those answers on a session that was idle for more than a second, and behind RSET.
 //

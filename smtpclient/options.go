@@ -67,7 +67,7 @@ type Options struct {
 type Timeouts struct {
 	Connect  time.Duration // one connection. Defaults to 30 seconds
 	Greeting time.Duration // the server's first words. Defaults to 5 minutes
-	Command  time.Duration // the answer to EHLO, STARTTLS, AUTH, MAIL or RCPT; a TLS handshake. Defaults to 5 minutes
+	Command  time.Duration // the answer to EHLO, STARTTLS, AUTH, MAIL, RCPT, BDAT without LAST; a handshake. Defaults to 5 minutes
 	Data     time.Duration // the answer to DATA. Defaults to 2 minutes
 	Body     time.Duration // each write of up to 16 KiB of the message. Defaults to 3 minutes
 	Dot      time.Duration // the answer to the end of the data. Defaults to 10 minutes

@@ -2,6 +2,7 @@ package smtpclient
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"time"
@@ -20,14 +21,15 @@ const (
 //
 // The price is that all of them are Uncertain if the connection is lost.
 //
-// The error that comes with results means that the session is over, as with Send. Then no more messages are taken from the
-// sequence; those that were taken still get their results.
+// An error that comes with results means that the session is over, as with Send, and comes with all that follow. No more
+// messages are taken from the sequence then; those that were taken still get their results.
 //
 // Results are yielded once so many messages are on their way that one has to arrive first, or when the sequence ends. So
 // that should not wait for anything. Whoever leaves the loop early doesn't hear of the messages that are on their way.
 func (s *Session) SendAll(ctx context.Context, messages iter.Seq2[*Envelope, io.Reader]) iter.Seq2[[]Result, error] {
 	return func(yield func([]Result, error) bool) {
 		st := &stream{s: s, ctx: ctx, yield: yield}
+		defer st.abandon()
 		for e, body := range messages {
 			if !st.send(e, body) {
 				break
@@ -142,10 +144,26 @@ func (st *stream) answers(f *flight) {
 	f.answered = true
 }
 
+// abandon ends the session if the loop was left by a panic: answers are still to come, and the next message must not take
+// them for its own.
+func (st *stream) abandon() {
+	if len(st.flying) > 0 {
+		st.s.fail(st.ctx, st.s.failure(PhaseBody, errAbandoned))
+	}
+	for _, f := range st.flying {
+		f.stop()
+	}
+}
+
+var errAbandoned = errors.New("results were not waited for")
+
 // hand yields the results of a message.
 func (st *stream) hand(m *message, err error) {
-	if err != nil && st.lost == nil {
-		st.lost = st.s.broken
+	switch {
+	case st.lost != nil:
+		err = st.lost
+	case err != nil:
+		st.lost = st.s.broken // nil if it was closed before
 	}
 	if !st.quiet {
 		st.quiet = !st.yield(m.results, err)

@@ -20,7 +20,7 @@ func TestTruth(t *testing.T) {
 	for seed := range uint64(1000) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := &moody{Rand: rand.New(rand.NewPCG(seed, 0))}
+				m := &moody{Rand: rand.New(rand.NewPCG(seed, 0)), mood: rand.New(rand.NewPCG(seed, 1))}
 				m.calm = []int{8, 50}[m.IntN(2)]
 				m.run(t)
 			})
@@ -30,8 +30,9 @@ func TestTruth(t *testing.T) {
 
 // moody is a server that answers as the mood takes it, and the client that has to do with it.
 type moody struct {
-	*rand.Rand
-	calm int
+	*rand.Rand            // the client's
+	mood       *rand.Rand // the server's
+	calm       int
 }
 
 func (m *moody) run(t *testing.T) {
@@ -125,10 +126,10 @@ func (m *moody) reply(c smtptest.Command) string {
 	default:
 		return ""
 	}
-	if m.IntN(m.calm) > 0 {
+	if m.mood.IntN(m.calm) > 0 {
 		return ""
 	}
-	return refusals[m.IntN(len(refusals))]
+	return refusals[m.mood.IntN(len(refusals))]
 }
 
 func (m *moody) compare(t *testing.T, srv *smtptest.Server, e *smtpclient.Envelope, results []smtpclient.Result) {

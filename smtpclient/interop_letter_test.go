@@ -10,11 +10,10 @@ import (
 
 // letter is a message and its recipients.
 type letter struct {
-	name    string
-	to      []string
-	text    string
-	large   bool
-	unicode bool // needs SMTPUTF8
+	name  string
+	to    []string
+	text  string
+	large bool
 }
 
 // The mailboxes of every server, at least, and addresses that none has.

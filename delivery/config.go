@@ -46,7 +46,8 @@ type Config struct {
 	Observer Observer
 	// Log gets one line per attempt. Defaults to none.
 	Log *slog.Logger
-	// Dial connects to hosts; address is an IP address and port. Defaults to net.Dialer's DialContext.
+	// Dial connects to hosts; address is an IP address and port. It must return when ctx ends, as it does when another of the
+	// host's addresses was faster. Defaults to net.Dialer's DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// TLS is the base of the configuration of every connection. If it has a VerifyConnection or VerifyPeerCertificate, a host
 	// that fails it gets nothing in plaintext either. Defaults to Go's own.

@@ -111,3 +111,48 @@ func TestReportKeepsTheTLSDemand(t *testing.T) {
 		home.wantTaken(t, 0)
 	})
 }
+
+// A host that offers CHUNKING and doesn't know BDAT gets the message in the old way, in the same attempt.
+func TestBDATNotUnderstood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		h := w.host("mx.a.example", func(c smtptest.Command) string {
+			if c.Verb == "BDAT" {
+				return "502 5.5.2 what?"
+			}
+			return ""
+		}, "a.example")
+		w.start()
+		id := w.enqueue("ann@a.example", "bob@a.example")
+		w.settle(time.Second)
+		w.wantStates(id, "ann@a.example delivered", "bob@a.example delivered")
+		w.wantAttempts("ann@a.example delivered mx.a.example 250", "bob@a.example delivered mx.a.example 250")
+		h.wantTaken(t, 1)
+		if total, _, _ := h.Connections(); total != 2 {
+			t.Errorf("%d connections", total)
+		}
+	})
+}
+
+// A large message is read from the queue again for recipients beyond the server's limit: no attempt of its own, and the same
+// session.
+func TestRecipientLimitOfALargeMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		h := w.serve(&smtptest.Server{Name: "mx.a.example", Extensions: []string{"PIPELINING", "CHUNKING", "LIMITS RCPTMAX=2"}}, "a.example")
+		w.start()
+		id := w.send(delivery.Message{
+			From: "sender@home.example", To: delivery.To("ann@a.example", "bob@a.example", "eve@a.example"),
+			Body: strings.NewReader("Subject: large\r\n\r\n" + strings.Repeat("All work and no play.\r\n", 10_000)),
+		})
+		w.settle(time.Second)
+		w.wantStates(id, "ann@a.example delivered", "bob@a.example delivered", "eve@a.example delivered")
+		h.wantTaken(t, 2)
+		if m := h.Messages(); len(m) == 2 && (len(m[0].To) != 2 || len(m[1].To) != 1 || string(m[0].Data) != string(m[1].Data)) {
+			t.Errorf("messages to %v and %v, of %d and %d octets", m[0].To, m[1].To, len(m[0].Data), len(m[1].Data))
+		}
+		if total, _, _ := h.Connections(); total != 1 {
+			t.Errorf("%d connections", total)
+		}
+	})
+}

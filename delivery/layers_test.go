@@ -43,6 +43,7 @@ func TestLayers(t *testing.T) {
 			"github.com/jackc/pgx/v5":             {"queue/pgqueue"},
 			"github.com/prometheus/client_golang": {"delivery/metrics"},
 			"github.com/emersion/go-sasl":         {"smtpclient"},
+			"github.com/xdg-go/scram":             {"smtpclient"},
 			"github.com/emersion/go-smtp":         {"smtpclient", "delivery", "examples"},
 			"golang.org/x/net/idna":               {"mx", "delivery/internal/address"},
 			"golang.org/x/net/publicsuffix":       {"mx"},

@@ -81,9 +81,13 @@ func TestDrain(t *testing.T) {
 			}
 		}
 		data := w.host("mx.data.example", slow(".", 20*time.Second), "data.example")
-		early := w.host("mx.early.example", slow("MAIL", 20*time.Second), "early.example")
+		early := w.serve(&smtptest.Server{
+			Name: "mx.early.example", Extensions: []string{"PIPELINING"}, Reply: slow("MAIL", 20*time.Second),
+		}, "early.example")
+		whole := w.host("mx.whole.example", slow("MAIL", 20*time.Second), "whole.example") // gets all at once
 		w.start()
 		finishes := w.enqueue("ann@data.example")
+		inFlight := w.enqueue("ann@whole.example")
 		waits := w.enqueue("ann@early.example")
 		w.settle(time.Second)
 		began := time.Now()
@@ -92,8 +96,10 @@ func TestDrain(t *testing.T) {
 			t.Errorf("Run took %v to end", took)
 		}
 		data.wantTaken(t, 1)
+		whole.wantTaken(t, 1)
 		early.wantTaken(t, 0)
 		w.wantStates(finishes, "ann@data.example delivered")
+		w.wantStates(inFlight, "ann@whole.example delivered")
 		w.wantStates(waits, "ann@early.example pending")
 		j := w.jobs(waits)[0]
 		if j.Tries != 0 || len(j.Attempts) != 0 || !j.Leased.IsZero() {

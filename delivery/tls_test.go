@@ -36,28 +36,30 @@ func TestOpportunisticTLS(t *testing.T) {
 	})
 }
 
-// A host whose handshake fails gets plaintext where nobody demands more, but not at the first attempt.
+// A host whose TLS comes to nothing gets plaintext where nobody demands more, but not at the first attempt.
 func TestBrokenTLS(t *testing.T) {
-	broken := func(c smtptest.Command) string {
-		if c.Verb == "STARTTLS" {
-			return "220 2.0.0 go ahead" + smtptest.Close
+	for _, answer := range []string{"220 2.0.0 go ahead" + smtptest.Close, "454 4.7.0 not now"} {
+		broken := func(c smtptest.Command) string {
+			if c.Verb == "STARTTLS" {
+				return answer
+			}
+			return ""
 		}
-		return ""
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.config.Retry = retry.Schedule{time.Minute}
+			h := w.serve(&smtptest.Server{Name: "mx.a.example", StartTLS: true, Reply: broken}, "a.example")
+			w.start()
+			open := w.enqueue("ann@a.example")
+			closed := w.demanding(queue.TLSRequired, "ben@a.example")
+			w.settle(30 * time.Second)
+			h.wantTaken(t, 0)
+			w.settle(time.Hour)
+			w.wantStates(open, "ann@a.example delivered")
+			w.wantStates(closed, "ben@a.example pending")
+			h.wantTaken(t, 1)
+		})
 	}
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.config.Retry = retry.Schedule{time.Minute}
-		h := w.serve(&smtptest.Server{Name: "mx.a.example", StartTLS: true, Reply: broken}, "a.example")
-		w.start()
-		open := w.enqueue("ann@a.example")
-		closed := w.demanding(queue.TLSRequired, "ben@a.example")
-		w.settle(30 * time.Second)
-		h.wantTaken(t, 0)
-		w.settle(time.Hour)
-		w.wantStates(open, "ann@a.example delivered")
-		w.wantStates(closed, "ben@a.example pending")
-		h.wantTaken(t, 1)
-	})
 }
 
 // A host program that looks at certificates itself demands TLS by that.

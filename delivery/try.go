@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// maxDials bounds the connections of one attempt: enough for every address of a large provider's first hosts.
-	maxDials = 10
+	// maxAddrs bounds the addresses that one attempt dials: enough for all those of a large provider's first hosts.
+	maxAddrs = 10
 	// maxHosts bounds the hosts that one attempt has a transaction with: what one host defers, one other is asked at
 	// once.
 	maxHosts = 2
@@ -34,7 +34,7 @@ type try struct {
 	results []result // for each of the job's recipients
 	tls     string   // protocol version of the last connection
 
-	dials, hosts int
+	addrs, hosts int            // tried; with whom there was a session
 	begin        func() error   // called before the message's data is sent: the end of Run waits for it then, or has come
 	closing      sync.WaitGroup // sessions that say goodbye
 }
@@ -123,13 +123,12 @@ func (r *run) routeAndSend(ctx context.Context, t *try) error {
 		return errFull
 	}
 	for _, host := range preferLast(route.Hosts, t.job) {
-		for _, addr := range host.Addrs {
-			if len(t.open()) == 0 || t.dials >= maxDials || t.hosts >= maxHosts || t.uncertain() || ctx.Err() != nil {
-				return nil
-			}
-			if r.visit(ctx, t, host, addr) {
-				break // its other addresses lead to the same server
-			}
+		host.Addrs = host.Addrs[:min(len(host.Addrs), maxAddrs-t.addrs)]
+		if len(t.open()) == 0 || t.hosts >= maxHosts || t.uncertain() || ctx.Err() != nil {
+			return nil
+		}
+		if len(host.Addrs) > 0 {
+			r.visit(ctx, t, host, nil)
 		}
 	}
 	return nil
@@ -150,28 +149,35 @@ func (r *run) enter(t *try, site string) bool {
 	return true
 }
 
-// visit dials one address of a host and sends to whom it can. It reports whether there was a session.
-func (r *run) visit(ctx context.Context, t *try, host mx.Host, addr netip.Addr) bool {
-	t.dials++
-	session, err := r.dial(ctx, t.job, host, addr)
+// visit dials a host and sends to whom it can, without the extensions to ignore.
+func (r *run) visit(ctx context.Context, t *try, host mx.Host, ignore []string) {
+	if ignore == nil {
+		t.addrs += len(host.Addrs)
+	}
+	session, err := r.dial(ctx, t.job, host, ignore)
 	if err != nil {
 		if !r.cutShort(ctx) {
 			reply, verdict := hostFailed(host, err)
 			t.settle(t.unanswered(), reply, verdict) // an answer says more than that another host gave none
 		}
-		return false
+		return
 	}
 	defer t.closing.Go(func() { session.Close() }) // a server that is slow to say goodbye must not delay the commit
-	t.hosts++
+	if ignore == nil {
+		t.hosts++
+	}
 	t.tls = tlsVersion(session)
 	for open := t.open(); len(open) > 0; {
 		err := r.transact(ctx, t, session, host, open)
+		if errors.Is(err, smtpclient.ErrChunking) { // nobody has anything: the same once more, and this can't happen again
+			r.visit(ctx, t, host, session.Refused())
+			return
+		}
 		open = t.later(open)
 		if err != nil || !session.Reusable() {
 			break
 		}
 	}
-	return true
 }
 
 // later returns which of the recipients at indexes asked for the next transaction, none if all did: then that wouldn't help.
@@ -189,29 +195,15 @@ func (t *try) later(indexes []int) (later []int) {
 
 // dial opens a session. A host whose TLS fails, where nobody demands any, gets the message in plaintext, but not at the
 // first attempt: by the second, most of what was wrong by accident is over.
-func (r *run) dial(ctx context.Context, j *queue.Job, host mx.Host, addr netip.Addr) (*smtpclient.Session, error) {
-	address := netip.AddrPortFrom(addr, host.Port).String()
+func (r *run) dial(ctx context.Context, j *queue.Job, host mx.Host, ignore []string) (*smtpclient.Session, error) {
 	options := r.sessionOptions(host, j.Message.TLS)
-	session, err := smtpclient.Dial(ctx, address, options)
-	if j.Tries > 0 && handshakeFailed(err) && plaintextWillDo(options) {
-		options.TLS = smtpclient.NoTLS
-		return smtpclient.Dial(ctx, address, options)
+	options.PlaintextFallback = j.Tries > 0
+	options.Ignore = ignore
+	addresses := make([]string, len(host.Addrs))
+	for i, a := range host.Addrs {
+		addresses[i] = netip.AddrPortFrom(a, host.Port).String()
 	}
-	return session, err
-}
-
-// plaintextWillDo reports whether nobody demands anything of TLS: neither the route nor the message, nor a host program that
-// looks at certificates itself.
-func plaintextWillDo(o *smtpclient.Options) bool {
-	c := o.TLSConfig
-	return o.TLS == smtpclient.Opportunistic && !o.Implicit && o.Auth == nil &&
-		(c == nil || c.VerifyConnection == nil && c.VerifyPeerCertificate == nil)
-}
-
-// handshakeFailed reports whether the host offered TLS and it came to nothing, without anybody meddling.
-func handshakeFailed(err error) bool {
-	e := new(smtpclient.Error)
-	return errors.As(err, &e) && e.Phase == smtpclient.PhaseSTARTTLS && !errors.Is(err, smtpclient.ErrInjected)
+	return smtpclient.DialAny(ctx, addresses, options)
 }
 
 // unreadable stands for an answer where there is none because the queue doesn't give the message. No host is to blame, and no
@@ -225,8 +217,8 @@ func (r *run) transact(ctx context.Context, t *try, session *smtpclient.Session,
 		r.settleUnreadable(ctx, t, indexes, err)
 		return err
 	}
-	defer body.Close()
-	data := &transfer{body: body, begin: t.begin}
+	data := &transfer{body: body, begin: t.begin, open: func() (io.ReadCloser, error) { return r.queue.Open(ctx, t.job.Key.ID) }}
+	defer func() { data.body.Close() }()
 	results, err := session.Send(ctx, envelope(t.job, indexes), data)
 	var lost []int // those about whom nothing is known because the body ended too early
 	accepted := 0
@@ -264,8 +256,10 @@ func (r *run) cutShort(ctx context.Context) bool { return r.soft.Err() != nil &&
 
 // transfer is a message's data on its way out. Its first octet is the point from which the dialogue may go on when Run ends.
 type transfer struct {
-	body  io.Reader
+	body  io.ReadCloser
+	read  bool // something was
 	begin func() error
+	open  func() (io.ReadCloser, error)
 	err   error // why body ended before its end
 }
 
@@ -273,9 +267,27 @@ func (t *transfer) Read(p []byte) (int, error) {
 	if err := t.begin(); err != nil {
 		return 0, err
 	}
+	t.read = true
 	n, err := t.body.Read(p)
 	if err != nil && err != io.EOF {
 		t.err = err
 	}
 	return n, err
+}
+
+// Seek goes to the beginning, which is all that another transaction wants.
+func (t *transfer) Seek(offset int64, whence int) (int64, error) {
+	switch {
+	case offset != 0 || whence == io.SeekEnd || whence == io.SeekCurrent && t.read:
+		return 0, errors.ErrUnsupported
+	case !t.read:
+		return 0, nil
+	}
+	body, err := t.open()
+	if err != nil {
+		return 0, err
+	}
+	t.body.Close()
+	t.body, t.read = body, false
+	return 0, nil
 }

@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"unicode"
-	"unicode/utf8"
+	"strconv"
 
 	"github.com/emersion/go-smtp"
 )
@@ -19,6 +16,7 @@ var (
 	ErrNoUTF8     = errors.New("server doesn't offer SMTPUTF8")
 	ErrNoBinary   = errors.New("BODY=BINARYMIME needs CHUNKING")
 	ErrRequireTLS = errors.New("server doesn't offer REQUIRETLS on a verified connection")
+	ErrTooMany    = errors.New("more recipients than the server takes in one transaction")
 )
 
 // decided makes an error of a decision taken here, for which err is the reason.
@@ -32,86 +30,116 @@ func (s *Session) decided(phase Phase, code int, enhanced smtp.EnhancedCode, err
 func (e *Envelope) needsUTF8() bool { return e.Mail.UTF8 || !isASCII(e.From) }
 
 // checkMail decides what needs no server to be refused.
-func (s *Session) checkMail(e *Envelope) *Error {
-	limit := s.ext.maxSize()
+func (m *message) checkMail() *Error {
+	s, e, limit := m.s, m.e, m.ext.maxSize()
 	switch {
 	case limit > 0 && e.Mail.Size > limit:
 		return s.decided(PhaseMail, 552, smtp.EnhancedCode{5, 3, 4}, fmt.Errorf("%w: %d octets of %d", ErrTooLarge, e.Mail.Size, limit))
-	case e.needsUTF8() && !s.ext.has("SMTPUTF8"):
+	case e.needsUTF8() && !m.ext.has("SMTPUTF8"):
 		return s.decided(PhaseMail, 553, smtp.EnhancedCode{5, 6, 7}, ErrNoUTF8)
 	case e.Mail.Body == smtp.BodyBinaryMIME:
 		return s.decided(PhaseMail, 554, smtp.EnhancedCode{5, 6, 1}, ErrNoBinary)
-	case e.Mail.RequireTLS && !(s.ext.has("REQUIRETLS") && s.tls != nil && s.certErr == nil):
+	case e.Mail.RequireTLS && !(m.ext.has("REQUIRETLS") && s.tls != nil && s.CertificateError() == nil):
 		return s.decided(PhaseMail, 550, smtp.EnhancedCode{5, 7, 30}, ErrRequireTLS)
 	}
 	return nil
 }
 
-// mailCommand writes MAIL for e, with the parameters that the server has offered to understand. utf8 is whether the
-// transaction needs SMTPUTF8.
-func (s *Session) mailCommand(e *Envelope, utf8 bool) (string, *Error) {
+// mailCommand writes MAIL, with the parameters that the server has offered to understand. utf8 is whether the transaction
+// needs SMTPUTF8.
+func (m *message) mailCommand(utf8 bool) (string, *Error) {
+	e, o := m.e, &m.e.Mail
 	if e.From != "" {
 		if reason := checkAddress(e.From); reason != "" {
-			return "", s.decided(PhaseMail, 553, smtp.EnhancedCode{5, 1, 7}, &SyntaxError{"From", e.From, reason})
+			return "", m.s.decided(PhaseMail, 553, smtp.EnhancedCode{5, 1, 7}, &SyntaxError{"From", e.From, reason})
 		}
 	}
-	c := "MAIL FROM:<" + e.From + ">"
-	m := &e.Mail
-	if m.Size > 0 && s.ext.has("SIZE") {
-		c += fmt.Sprintf(" SIZE=%d", m.Size)
+	c := make([]byte, 0, 256)
+	c = append(append(append(c, "MAIL FROM:<"...), e.From...), '>')
+	if o.Size > 0 && m.ext.has("SIZE") {
+		c = strconv.AppendInt(append(c, " SIZE="...), o.Size, 10)
 	}
-	if (m.Body == smtp.Body8BitMIME || m.Body == smtp.Body7Bit) && s.ext.has("8BITMIME") {
-		c += " BODY=" + string(m.Body)
+	if (o.Body == smtp.Body8BitMIME || o.Body == smtp.Body7Bit) && m.ext.has("8BITMIME") {
+		c = append(append(c, " BODY="...), o.Body...)
 	}
 	if utf8 {
-		c += " SMTPUTF8"
+		c = append(c, " SMTPUTF8"...)
 	}
-	if m.RequireTLS {
-		c += " REQUIRETLS"
+	if o.RequireTLS {
+		c = append(c, " REQUIRETLS"...)
 	}
-	if m.Auth != nil && s.ext.has("AUTH") {
-		if len(*m.Auth) > maxAddress {
-			return "", s.badParameter(PhaseMail, "AUTH", *m.Auth, fmt.Sprintf("has more than %d octets", maxAddress))
+	if o.Auth != nil && m.ext.has("AUTH") {
+		if len(*o.Auth) > maxAddress {
+			return "", m.s.badParameter(PhaseMail, "AUTH", *o.Auth, fmt.Sprintf("has more than %d octets", maxAddress))
 		}
-		c += " AUTH=" + cmp.Or(encodeXtext(*m.Auth), "<>")
+		c = append(append(c, " AUTH="...), cmp.Or(encodeXtext(*o.Auth), "<>")...)
 	}
-	if !s.ext.has("DSN") {
+	c, err := m.appendDSN(c)
+	if err != nil {
+		return "", err
+	}
+	c, err = m.appendUrgency(c)
+	return string(c), err
+}
+
+// appendDSN writes the parameters of RFC 3461 for MAIL.
+func (m *message) appendDSN(c []byte) ([]byte, *Error) {
+	if !m.ext.has("DSN") {
 		return c, nil
 	}
-	switch m.Return {
+	o := &m.e.Mail
+	switch o.Return {
 	case "":
 	case smtp.DSNReturnFull, smtp.DSNReturnHeaders:
-		c += " RET=" + string(m.Return)
+		c = append(append(c, " RET="...), o.Return...)
 	default:
-		return "", s.badParameter(PhaseMail, "RET", string(m.Return), "is neither FULL nor HDRS")
+		return nil, m.s.badParameter(PhaseMail, "RET", string(o.Return), "is neither FULL nor HDRS")
 	}
-	if m.EnvelopeID != "" {
-		x := encodeXtext(m.EnvelopeID)
+	if o.EnvelopeID != "" {
+		x := encodeXtext(o.EnvelopeID)
 		if len(x) > 100 { // RFC 3461, section 4.4
-			return "", s.badParameter(PhaseMail, "ENVID", m.EnvelopeID, "has more than 100 characters")
+			return nil, m.s.badParameter(PhaseMail, "ENVID", o.EnvelopeID, "has more than 100 characters")
 		}
-		c += " ENVID=" + x
+		c = append(append(c, " ENVID="...), x...)
+	}
+	return c, nil
+}
+
+// appendUrgency writes the parameters of RFC 6710 and RFC 2852.
+func (m *message) appendUrgency(c []byte) ([]byte, *Error) {
+	if p := m.e.Priority; p != 0 && m.ext.has("MT-PRIORITY") {
+		if p < -9 || p > 9 {
+			return nil, m.s.badParameter(PhaseMail, "MT-PRIORITY", strconv.Itoa(p), "is not between -9 and 9")
+		}
+		c = strconv.AppendInt(append(c, " MT-PRIORITY="...), int64(p), 10)
+	}
+	if by := m.e.DeliverBy; by != nil && m.ext.has("DELIVERBY") {
+		value, reason := encodeDeliverBy(by)
+		if reason != "" {
+			return nil, m.s.badParameter(PhaseMail, "BY", value, reason)
+		}
+		c = append(append(c, " BY="...), value...)
 	}
 	return c, nil
 }
 
 // rcptCommand writes RCPT for r, with the parameters that the server has offered to understand.
-func (s *Session) rcptCommand(r *Recipient) (string, *Error) {
+func (m *message) rcptCommand(r *Recipient) (string, *Error) {
 	if reason := checkAddress(r.Address); reason != "" {
-		return "", s.decided(PhaseRcpt, 553, smtp.EnhancedCode{5, 1, 3}, &SyntaxError{"To", r.Address, reason})
+		return "", m.s.decided(PhaseRcpt, 553, smtp.EnhancedCode{5, 1, 3}, &SyntaxError{"To", r.Address, reason})
 	}
-	if !isASCII(r.Address) && !s.ext.has("SMTPUTF8") {
-		return "", s.decided(PhaseRcpt, 553, smtp.EnhancedCode{5, 6, 7}, ErrNoUTF8)
+	if !isASCII(r.Address) && !m.ext.has("SMTPUTF8") {
+		return "", m.s.decided(PhaseRcpt, 553, smtp.EnhancedCode{5, 6, 7}, ErrNoUTF8)
 	}
 	c := "RCPT TO:<" + r.Address + ">"
-	if !s.ext.has("DSN") {
+	if !m.ext.has("DSN") {
 		return c, nil
 	}
 	o := &r.Rcpt
 	if len(o.Notify) > 0 {
 		notify, ok := encodeNotify(o.Notify)
 		if !ok {
-			return "", s.badParameter(PhaseRcpt, "NOTIFY", fmt.Sprint(o.Notify), "is neither NEVER nor a list of SUCCESS, FAILURE and DELAY")
+			return "", m.s.badParameter(PhaseRcpt, "NOTIFY", fmt.Sprint(o.Notify), "is neither NEVER nor a list of SUCCESS, FAILURE and DELAY")
 		}
 		c += " NOTIFY=" + notify
 	}
@@ -119,9 +147,9 @@ func (s *Session) rcptCommand(r *Recipient) (string, *Error) {
 		original, ok := encodeOriginal(o.OriginalRecipientType, o.OriginalRecipient)
 		switch {
 		case !ok:
-			return "", s.badParameter(PhaseRcpt, "ORCPT", string(o.OriginalRecipientType), "is no address type")
+			return "", m.s.badParameter(PhaseRcpt, "ORCPT", string(o.OriginalRecipientType), "is no address type")
 		case len(original) > 500: // RFC 3461, section 4.2
-			return "", s.badParameter(PhaseRcpt, "ORCPT", o.OriginalRecipient, "has more than 500 characters")
+			return "", m.s.badParameter(PhaseRcpt, "ORCPT", o.OriginalRecipient, "has more than 500 characters")
 		}
 		c += " ORCPT=" + original
 	}
@@ -130,67 +158,4 @@ func (s *Session) rcptCommand(r *Recipient) (string, *Error) {
 
 func (s *Session) badParameter(phase Phase, field, value, reason string) *Error {
 	return s.decided(phase, 501, smtp.EnhancedCode{5, 5, 4}, &SyntaxError{field, value, reason})
-}
-
-func encodeNotify(list []smtp.DSNNotify) (string, bool) {
-	words := make([]string, len(list))
-	for i, n := range list {
-		switch n {
-		case smtp.DSNNotifySuccess, smtp.DSNNotifyFailure, smtp.DSNNotifyDelayed:
-		case smtp.DSNNotifyNever:
-			if len(list) > 1 {
-				return "", false
-			}
-		default:
-			return "", false
-		}
-		if slices.Contains(words[:i], string(n)) {
-			return "", false
-		}
-		words[i] = string(n)
-	}
-	return strings.Join(words, ","), true
-}
-
-// encodeOriginal writes ORCPT of RFC 3461, section 4.2, or, for what isn't ASCII, of RFC 6533, section 3. The type
-// defaults to rfc822.
-func encodeOriginal(t smtp.DSNAddressType, address string) (string, bool) {
-	if t == "" {
-		t = "rfc822"
-	}
-	for _, c := range []byte(t) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-') {
-			return "", false
-		}
-	}
-	if strings.EqualFold(string(t), string(smtp.DSNAddressTypeUTF8)) || !isASCII(address) {
-		return "utf-8;" + encodeUnicode(address), true
-	}
-	return string(t) + ";" + encodeXtext(address), true
-}
-
-// encodeXtext writes s as xtext of RFC 3461, section 4.
-func encodeXtext(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; c > ' ' && c < 0x7f && c != '+' && c != '=' {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "+%02X", c)
-		}
-	}
-	return b.String()
-}
-
-// encodeUnicode writes s as utf-8-addr-xtext of RFC 6533, section 3, which servers with and without SMTPUTF8 take.
-func encodeUnicode(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if r > ' ' && r < utf8.RuneSelf && r != unicode.MaxASCII && r != '+' && r != '=' && r != '\\' {
-			b.WriteRune(r)
-		} else {
-			fmt.Fprintf(&b, `\x{%02X}`, r)
-		}
-	}
-	return b.String()
 }

@@ -1,6 +1,47 @@
 package smtpclient
 
-import "io"
+import (
+	"strconv"
+	"time"
+)
+
+const (
+	// maxAhead is how many chunks are sent before the first of them is answered.
+	maxAhead = 16
+	// maxSilence is how long a session may have been idle and still be trusted to be there.
+	maxSilence = time.Second
+)
+
+// data sends DATA, and the text if the server wants it.
+func (t *transaction) data() *Error {
+	if err := t.send(command{phase: PhaseData}, "DATA"); err != nil {
+		return err
+	}
+	if err := t.sync(0); err != nil {
+		return err
+	}
+	switch {
+	case !t.open:
+		return nil
+	case len(t.accepted) == 0:
+		return t.nothing()
+	case t.refused:
+		return t.s.failure(PhaseData, protocolError("354 to a transaction that was refused"))
+	}
+	t.s.wire.out.timeout = t.s.o.Timeouts.Body
+	t.s.wire.trace.add("C: ", "...")
+	dots := &dotWriter{w: t.s.wire.w}
+	for more := true; more; more = !t.text.last() && t.s.wire.err() == nil {
+		if err := t.text.next(); err != nil {
+			return t.s.failure(PhaseBody, err)
+		}
+		dots.write(t.text.piece())
+	}
+	dots.end()
+	t.s.wire.trace.add("C: ", ".")
+	t.end(command{phase: PhaseBody})
+	return t.sync(0)
+}
 
 // nothing ends the data of a transaction that has no recipients, as RFC 2920, section 3.1 has it.
 func (t *transaction) nothing() *Error {
@@ -10,83 +51,83 @@ func (t *transaction) nothing() *Error {
 	return nil
 }
 
-// data sends the body and reads what became of it.
-func (t *transaction) data(body io.Reader) *Error {
-	t.s.wire.out.timeout = t.s.o.Timeouts.Body
-	dots := &dotWriter{w: t.s.wire.w}
-	if t.s.buf == nil {
-		t.s.buf = make([]byte, writeSize)
+// end notes that the end of the data will be answered: once, or, in LMTP, once for each accepted recipient.
+func (t *transaction) end(c command) {
+	t.ending = true
+	if !t.s.o.LMTP {
+		c.rcpt = all
+		t.pending = append(t.pending, c)
+		return
 	}
-	read, written := copyBody(dots, body, t.s.buf)
-	if read != nil {
-		return t.s.failure(PhaseBody, read)
+	for _, i := range t.accepted {
+		c.rcpt = i
+		t.pending = append(t.pending, c)
 	}
-	if written == nil {
-		written = dots.end()
-	}
-	if written == nil {
-		written = t.s.wire.w.Flush()
-	}
-	if written != nil {
-		return t.cutOff(written)
-	}
-	a, err := t.s.wire.readReply(t.s.o.Timeouts.Dot)
+}
+
+// chunks sends the text by BDAT (RFC 3030): a small one together with the recipients, another piece by piece once somebody is
+// known to take it.
+//
+// Each piece, the last above all, has been read before its BDAT is sent. So a body that fails does so between two chunks, and
+// no server, not even one that takes a chunk that was cut off for a whole one, can take half a message for the message.
+func (t *transaction) chunks() *Error {
+	ahead, err := t.ahead()
 	if err != nil {
-		e := t.s.failure(PhaseBody, err)
-		e.Uncertain = true
-		return e
+		return t.s.failure(PhaseBody, err)
 	}
-	return t.finish(a.reply())
+	if !ahead {
+		if err := t.sync(0); err != nil || t.hopeless() {
+			return err
+		}
+	}
+	window := 0
+	if t.together() {
+		window = maxAhead
+	}
+	for {
+		if err := t.text.next(); err != nil {
+			return t.s.failure(PhaseBody, err)
+		}
+		last := t.text.last()
+		t.chunk(last)
+		if last {
+			return t.sync(0)
+		}
+		if err := t.sync(window); err != nil {
+			return err
+		}
+		if t.broken {
+			return t.sync(0)
+		}
+	}
 }
 
-// finish takes the answer to the final dot.
-func (t *transaction) finish(r Reply) *Error {
-	t.s.reset = false
-	if r.class() == 2 {
-		for _, i := range t.accepted {
-			t.results[i] = Result{Reply: r, Phase: PhaseBody}
-		}
-		return nil
+// ahead reports whether the text goes out together with the recipients.
+//
+// It doesn't where a loss of the connection, or a refusal, must not leave the doubt whether it has arrived nevertheless:
+// on a session that may have been closed while it was idle, and behind a RSET. Nor in LMTP, where the number of answers
+// depends on that of recipients.
+func (t *transaction) ahead() (bool, error) {
+	idle := t.s.used && !t.begun && time.Since(t.s.heard) > maxSilence
+	resets := len(t.pending) > 0 && t.pending[0].phase == PhaseReset
+	if !t.together() || idle || resets || t.s.o.LMTP {
+		return false, nil
 	}
-	e := t.s.refusal(PhaseBody, r)
-	e.Uncertain = e.Code == 0 // an answer, but who knows to what
-	if e.Uncertain || t.goesAway(PhaseBody, r) {
-		return e
-	}
-	t.refuse(e)
-	return nil
+	return t.text.small()
 }
 
-// cutOff is for a body that couldn't be written to its end. The server may have said why, and then that counts; it can't
-// have taken half a message.
-func (t *transaction) cutOff(written error) *Error {
-	e := t.s.failure(PhaseBody, written)
-	a, err := t.s.wire.readReply(lastWords)
-	if err == nil && a.code/100 >= 4 {
-		t.settle(t.s.refusal(PhaseBody, a.reply()))
+// chunk buffers or sends the piece.
+func (t *transaction) chunk(last bool) {
+	piece := t.text.piece()
+	line := strconv.AppendInt(append(make([]byte, 0, 32), "BDAT "...), int64(len(piece)), 10)
+	c := command{phase: PhaseBody, rcpt: all, bdat: true, more: !last}
+	if last {
+		line = append(line, " LAST"...)
+		t.end(c)
+	} else {
+		t.pending = append(t.pending, c)
 	}
-	return e
-}
-
-// copyBody copies until the end or the first error, and says on which side that was.
-func copyBody(w io.Writer, r io.Reader, buf []byte) (read, written error) {
-	if r == nil {
-		return nil, nil
-	}
-	for empty := 0; empty < 100; {
-		n, err := r.Read(buf)
-		if _, werr := w.Write(buf[:n]); werr != nil {
-			return nil, werr
-		}
-		if err == io.EOF {
-			return nil, nil
-		}
-		if err != nil {
-			return err, nil
-		}
-		if empty++; n > 0 {
-			empty = 0
-		}
-	}
-	return io.ErrNoProgress, nil
+	t.s.wire.out.timeout = t.s.o.Timeouts.Body
+	t.s.wire.say(string(line))
+	t.s.wire.w.Write(piece) // errors stay until Flush
 }

@@ -1,102 +1,16 @@
 package smtpclient_test
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"net"
-	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/postroad/postroad/smtpclient"
 	"github.com/postroad/postroad/smtpclient/smtptest"
 )
-
-func TestAuth(t *testing.T) {
-	users := map[string]string{"user": "pass"}
-	good := smtpclient.Credentials{Username: "user", Password: "pass"}
-	for _, c := range []struct {
-		name    string
-		extra   []string // instead of the server's own AUTH
-		auth    smtpclient.Credentials
-		code    int
-		wantErr error
-	}{
-		{name: "plain", auth: good},
-		{name: "login", extra: []string{"AUTH LOGIN CRAM-MD5"}, auth: good},
-		{name: "old style", extra: []string{"AUTH=LOGIN"}, auth: good},
-		{name: "wrong", auth: smtpclient.Credentials{Username: "user", Password: "no"}, code: 535},
-		{name: "none known", extra: []string{"AUTH CRAM-MD5"}, auth: good, wantErr: smtpclient.ErrNoAuth},
-		{name: "none", extra: []string{"SIZE"}, auth: good, wantErr: smtpclient.ErrNoAuth},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			srv := start(t, &smtptest.Server{StartTLS: true, Users: users, Reply: func(cmd smtptest.Command) string {
-				if cmd.Verb == "EHLO" && cmd.Message.TLS != nil && c.extra != nil {
-					return "250-hi\r\n250 " + c.extra[0]
-				}
-				return ""
-			}})
-			s, err := smtpclient.Dial(t.Context(), srv.Addr, &smtpclient.Options{Auth: &c.auth})
-			if c.code == 0 && c.wantErr == nil {
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer s.Close()
-				if _, err := s.Send(t.Context(), envelope("one@example.org"), strings.NewReader(hello)); err != nil {
-					t.Fatal(err)
-				}
-				if m := srv.Messages(); len(m) != 1 || m[0].User != "user" {
-					t.Errorf("messages: %+v", m)
-				}
-				return
-			}
-			e, ok := errors.AsType[*smtpclient.Error](err)
-			if !ok || e.Phase != smtpclient.PhaseAuth || e.Code != c.code || c.wantErr != nil && !errors.Is(e, c.wantErr) {
-				t.Errorf("error %v", err)
-			}
-		})
-	}
-}
-
-// A password goes over plaintext to a loopback address only, or if told so.
-func TestPlaintextAuth(t *testing.T) {
-	for _, c := range []struct {
-		allow  bool
-		addr   string // what is dialled; "" is the server's own
-		remote bool   // the connection is to elsewhere
-		want   error
-	}{
-		{},
-		{remote: true, want: smtpclient.ErrPlaintextAuth},
-		{addr: "192.0.2.1:25", want: smtpclient.ErrPlaintextAuth}, // a proxy on loopback
-		{addr: "192.0.2.1:25", remote: true, allow: true},
-	} {
-		srv := start(t, &smtptest.Server{Users: map[string]string{"user": "pass"}})
-		s, err := smtpclient.Dial(t.Context(), cmp.Or(c.addr, srv.Addr), &smtpclient.Options{
-			Auth: &smtpclient.Credentials{Username: "user", Password: "pass", AllowPlaintext: c.allow},
-			Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				conn, err := new(net.Dialer).DialContext(ctx, network, srv.Addr)
-				if c.remote {
-					conn = remoteConn{conn}
-				}
-				return conn, err
-			},
-		})
-		if !errors.Is(err, c.want) {
-			t.Errorf("%+v: %v", c, err)
-		}
-		if err == nil {
-			s.Close()
-		}
-	}
-}
-
-// remoteConn says that it comes from far away.
-type remoteConn struct{ net.Conn }
-
-func (remoteConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 25} }
 
 func TestTLS(t *testing.T) {
 	for _, c := range []struct {

@@ -1,6 +1,7 @@
 package smtpclient
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,6 +47,15 @@ func validKeyword(s string) bool {
 func (e extensions) has(keyword string) bool {
 	_, ok := e[keyword]
 	return ok
+}
+
+// without returns a copy that lacks some keywords.
+func (e extensions) without(keywords ...string) extensions {
+	e = maps.Clone(e)
+	for _, k := range keywords {
+		delete(e, strings.ToUpper(k))
+	}
+	return e
 }
 
 // maxSize is the limit that SIZE (RFC 1870) names, 0 if it names none.

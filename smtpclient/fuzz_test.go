@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"net"
 	"regexp"
 	"strings"
@@ -96,28 +97,37 @@ func FuzzEnhanced(f *testing.F) {
 	})
 }
 
-var commandForm = regexp.MustCompile(`^(MAIL FROM|RCPT TO):<[^<> [:cntrl:]]*>( (SIZE|BODY|RET|ENVID|NOTIFY|ORCPT|AUTH)=([^<> =[:cntrl:]]+|<>)| SMTPUTF8)*$`)
+var commandForm = regexp.MustCompile(`^(MAIL FROM|RCPT TO):<[^<> [:cntrl:]]*>( (SIZE|BODY|RET|ENVID|NOTIFY|ORCPT|AUTH|MT-PRIORITY|BY)=([^<> =[:cntrl:]]+|<>)| SMTPUTF8)*$`)
 
 // One argument can't become two, nor one command two, whether a server splits at spaces, brackets or line ends.
 func FuzzCommand(f *testing.F) {
 	for _, s := range []string{
 		"a@b", "a@b> SIZE=1", "a@b\r\nQUIT", `"a> X=1"@b`, `"a b"@c`, `"a\"b"@c`, `"a\"@c`, "a@[1.2.3.4]", "a@[1.2.3.4] X", "@a:b@c", "a@b\x00",
-		"a\u2028@b", "a\u0085@b", "ü@ü", "<>", "a", "@", "a@", "@b", "a@b..c",
+		"a\u2028@b", "a\u0085@b", "ü@ü", "<>", "<a@b>", "a", "@", "a@", "@b", "a@b..c",
 	} {
 		f.Add(s, s, s)
+		f.Add(s, s, "FULL")  // RET
+		f.Add(s, s, "NEVER") // NOTIFY
 	}
 	f.Fuzz(func(t *testing.T, address, param, typ string) {
-		s := &Session{o: &Options{}, ext: extensions{"DSN": "", "SMTPUTF8": "", "SIZE": "", "8BITMIME": "", "AUTH": "PLAIN"}}
-		e := &Envelope{From: address, Mail: smtp.MailOptions{
+		e := &Envelope{From: address, Priority: len(param), DeliverBy: &smtp.DeliverByOptions{
+			Time: time.Duration(len(address)) * time.Hour, Mode: smtp.DeliverByMode(typ), Trace: true,
+		}, Mail: smtp.MailOptions{
 			Body: smtp.BodyType(typ), Size: 1, Return: smtp.DSNReturn(typ), EnvelopeID: param, Auth: &param,
+		}}
+		m := &message{s: &Session{o: &Options{}}, e: e, ext: extensions{
+			"DSN": "", "SMTPUTF8": "", "SIZE": "", "8BITMIME": "", "AUTH": "PLAIN", "MT-PRIORITY": "", "DELIVERBY": "",
 		}}
 		r := &Recipient{Address: address, Rcpt: smtp.RcptOptions{
 			Notify: []smtp.DSNNotify{smtp.DSNNotify(typ)}, OriginalRecipient: param, OriginalRecipientType: smtp.DSNAddressType(typ),
 		}}
-		mail, mailErr := s.mailCommand(e, true)
-		rcpt, rcptErr := s.rcptCommand(r)
+		mail, mailErr := m.mailCommand(true)
+		rcpt, rcptErr := m.rcptCommand(r)
 		if mailErr == nil && !commandForm.MatchString(mail) {
 			t.Errorf("%q", mail)
+		}
+		if n := len(parameters(mail)) + len(parameters(rcpt)); mailErr == nil && rcptErr == nil && n > strings.Count(mail+rcpt, " ") {
+			t.Errorf("%d parameters in %q and %q", n, mail, rcpt)
 		}
 		if rcptErr == nil && !commandForm.MatchString(rcpt) {
 			t.Errorf("%q", rcpt)
@@ -142,7 +152,7 @@ func FuzzDots(f *testing.F) {
 		if split := stuff(t, iotest.OneByteReader(bytes.NewReader(body))); !bytes.Equal(whole, split) {
 			t.Fatalf("in one piece %q, in many %q", whole, split)
 		}
-		want := lineEnds.ReplaceAllString(string(body), "\r\n")
+		want := lineEnds.ReplaceAllString(strings.ReplaceAll(string(body), "\x00", ""), "\r\n")
 		if want != "" && !strings.HasSuffix(want, "\r\n") {
 			want += "\r\n"
 		}
@@ -167,17 +177,14 @@ func FuzzDots(f *testing.F) {
 
 var lineEnds = regexp.MustCompile(`\r\n|\r|\n`)
 
-func stuff(t *testing.T, body interface{ Read([]byte) (int, error) }) []byte {
+func stuff(t *testing.T, body io.Reader) []byte {
 	var out bytes.Buffer
-	w := bufio.NewWriter(&out)
-	d := &dotWriter{w: w}
-	if read, written := copyBody(d, body, make([]byte, 7)); read != nil || written != nil {
-		t.Fatal(read, written)
+	d := &dotWriter{w: bufio.NewWriter(&out)}
+	for _, p := range pieces(t, body) {
+		d.write(p)
 	}
-	if err := d.end(); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Flush(); err != nil {
+	d.end()
+	if err := d.w.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()

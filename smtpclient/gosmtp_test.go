@@ -14,6 +14,20 @@ import (
 
 // go-smtp's server is one that nobody here has written.
 func TestGoSMTPServer(t *testing.T) {
+	for name, c := range map[string]struct {
+		lmtp   bool
+		ignore []string
+	}{
+		"all it offers":    {},
+		"without CHUNKING": {ignore: []string{"CHUNKING"}},
+		"step by step":     {ignore: []string{"CHUNKING", "PIPELINING"}},
+		"LMTP":             {lmtp: true},
+	} {
+		t.Run(name, func(t *testing.T) { testGoSMTPServer(t, c.lmtp, c.ignore) })
+	}
+}
+
+func testGoSMTPServer(t *testing.T, lmtp bool, ignore []string) {
 	config, roots, err := smtptest.NewTLSConfig("mx.example.org")
 	if err != nil {
 		t.Fatal(err)
@@ -21,7 +35,7 @@ func TestGoSMTPServer(t *testing.T) {
 	backend := &keeper{}
 	srv := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return backend, nil }))
 	srv.Domain, srv.TLSConfig = "mx.example.org", config
-	srv.EnableSMTPUTF8, srv.EnableDSN = true, true
+	srv.EnableSMTPUTF8, srv.EnableDSN, srv.LMTP = true, true, lmtp
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -29,17 +43,18 @@ func TestGoSMTPServer(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	s, err := smtpclient.Dial(t.Context(), l.Addr().String(), &smtpclient.Options{
-		ServerName: "mx.example.org", TLS: smtpclient.VerifiedTLS, TLSConfig: &tls.Config{RootCAs: roots},
+		ServerName: "mx.example.org", TLS: smtpclient.VerifiedTLS, TLSConfig: &tls.Config{RootCAs: roots}, LMTP: lmtp, Ignore: ignore,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := ".\r\n" + strings.Repeat("..Grüße\r\n", 100_000)
+	bodies := []string{".\r\n" + strings.Repeat("..Grüße\r\n", 100_000), hello}
 	e := envelope("jürgen@example.org", "no@example.org", "two@example.org")
-	e.Mail = smtp.MailOptions{Body: smtp.Body8BitMIME, Size: int64(len(body)), EnvelopeID: "a+b c", Return: smtp.DSNReturnFull}
+	e.Mail = smtp.MailOptions{Body: smtp.Body8BitMIME, EnvelopeID: "a+b c", Return: smtp.DSNReturnFull}
 	e.To[0].Rcpt = smtp.RcptOptions{OriginalRecipient: "jürgen@example.org", Notify: []smtp.DSNNotify{smtp.DSNNotifyFailure}}
-	for range 2 {
+	for _, body := range bodies {
 		backend.to = nil
+		e.Mail.Size = int64(len(body))
 		results, err := s.Send(t.Context(), e, strings.NewReader(body))
 		if err != nil || !s.Reusable() {
 			t.Fatal(err)

@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -12,20 +15,11 @@ import (
 type TLS int
 
 const (
-	Opportunistic TLS = iota // encrypt if the server offers STARTTLS, whatever its certificate says
+	Opportunistic TLS = iota // encrypt if the server offers STARTTLS, whatever its certificate says; see PlaintextFallback
 	NoTLS                    // never encrypt
 	RequiredTLS              // encrypt, with any certificate, or fail
 	VerifiedTLS              // encrypt, with a certificate that proves ServerName, or fail
 )
-
-// Credentials log in to a server. The mechanism is the first of PLAIN and LOGIN that the server offers.
-//
-// They are not given to a server in plaintext, unless it is on a loopback address or AllowPlaintext is set. Only
-// [VerifiedTLS] keeps them from somebody who answers in the server's place.
-type Credentials struct {
-	Username, Password string
-	AllowPlaintext     bool
-}
 
 // Options are the settings of [Dial]. The zero value, and nil, are those of a mail server without a name.
 type Options struct {
@@ -42,15 +36,30 @@ type Options struct {
 	// TLSConfig is cloned. InsecureSkipVerify is set as TLS demands; ServerName is filled in if it is empty; a
 	// VerifyConnection is called whatever TLS says, and its error ends the session. Defaults to Go's defaults.
 	TLSConfig *tls.Config
+	// PlaintextFallback allows an [Opportunistic] session to go on without TLS after a server has offered it and then
+	// refused it, or failed two handshakes. It doesn't if there are credentials, or if TLSConfig has a function that looks
+	// at certificates. Most of what is wrong by accident is over at a second attempt; whoever wants to listen isn't.
+	PlaintextFallback bool
+	// Rung is where to begin, such as what [Session.Rung] has said of the host before. It allows nothing. Defaults
+	// to BestTLS.
+	Rung Rung
 	// Auth, if not nil, logs in before the first message; a session that can't log in isn't opened.
 	Auth *Credentials
-	// NoPipelining sends one command at a time, for servers that offer PIPELINING (RFC 2920) and break on it.
-	NoPipelining bool
-	// Dial connects, such as through a proxy or from a certain address. Its ctx ends after Timeouts.Connect. Defaults
-	// to that of a zero [net.Dialer].
-	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	Timeouts Timeouts
-	Limits   Limits
+	// Ignore are keywords of extensions that are not to be used although the server offers them, such as "PIPELINING" for
+	// one that breaks on it, or what [Session.Refused] has returned for the host before.
+	Ignore []string
+	// LMTP speaks the protocol of RFC 2033, to a server that delivers to mailboxes and answers for each recipient.
+	LMTP bool
+	// Dial connects, such as through a proxy. Its ctx ends after Timeouts.Connect, or when another address was faster; Dial
+	// must return then. Defaults to that of a [net.Dialer] with LocalAddr4 or LocalAddr6.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// LocalAddr4 and LocalAddr6 are the addresses from which to connect to those of the same family. They default to
+	// the system's choice.
+	LocalAddr4, LocalAddr6 netip.Addr
+	// HeadStart is what [DialAny] gives an address before it tries the next at the same time. Defaults to 250 milliseconds.
+	HeadStart time.Duration
+	Timeouts  Timeouts
+	Limits    Limits
 }
 
 // Timeouts bound every wait of a session. Those for replies are for the whole reply, however slowly its octets come. A
@@ -58,7 +67,7 @@ type Options struct {
 type Timeouts struct {
 	Connect  time.Duration // one connection. Defaults to 30 seconds
 	Greeting time.Duration // the server's first words. Defaults to 5 minutes
-	Command  time.Duration // the answer to EHLO, STARTTLS, AUTH, MAIL or RCPT; a TLS handshake. Defaults to 5 minutes
+	Command  time.Duration // the answer to EHLO, STARTTLS, AUTH, MAIL, RCPT, BDAT without LAST; a handshake. Defaults to 5 minutes
 	Data     time.Duration // the answer to DATA. Defaults to 2 minutes
 	Body     time.Duration // each write of up to 16 KiB of the message. Defaults to 3 minutes
 	Dot      time.Duration // the answer to the end of the data. Defaults to 10 minutes
@@ -74,8 +83,8 @@ type Limits struct {
 	JunkLines  int // lines before or in a reply that are none of it. Defaults to 5
 }
 
-// withDefaults returns a copy of o for address, every field set.
-func (o *Options) withDefaults(address string) (*Options, error) {
+// withDefaults returns a copy of o, every field but ServerName set.
+func (o *Options) withDefaults() (*Options, error) {
 	var c Options
 	if o != nil {
 		c = *o
@@ -83,14 +92,8 @@ func (o *Options) withDefaults(address string) (*Options, error) {
 	if c.LocalName == "" {
 		c.LocalName = "localhost"
 	}
-	if c.ServerName == "" {
-		c.ServerName = address
-		if host, _, err := net.SplitHostPort(address); err == nil {
-			c.ServerName = host
-		}
-	}
 	if c.Dial == nil {
-		c.Dial = new(net.Dialer).DialContext
+		c.Dial = c.dialFrom
 	}
 	t, l := &c.Timeouts, &c.Limits
 	for _, d := range []struct {
@@ -99,7 +102,7 @@ func (o *Options) withDefaults(address string) (*Options, error) {
 	}{
 		{&t.Connect, 30 * time.Second}, {&t.Greeting, 5 * time.Minute}, {&t.Command, 5 * time.Minute},
 		{&t.Data, 2 * time.Minute}, {&t.Body, 3 * time.Minute}, {&t.Dot, 10 * time.Minute},
-		{&t.Reset, 20 * time.Second}, {&t.Quit, 5 * time.Second},
+		{&t.Reset, 20 * time.Second}, {&t.Quit, 5 * time.Second}, {&c.HeadStart, 250 * time.Millisecond},
 	} {
 		if *d.field <= 0 {
 			*d.field = d.value
@@ -121,6 +124,22 @@ func (o *Options) withDefaults(address string) (*Options, error) {
 	}
 	if c.TLS == NoTLS && c.Implicit {
 		return &c, errors.New("Options.Implicit contradicts NoTLS")
+	}
+	if c.Rung < BestTLS || c.Rung > Plaintext {
+		return &c, errors.New("Options.Rung has no such value")
+	}
+	if c.Rung == Plaintext && !c.plaintextWillDo() {
+		c.Rung = OldTLS
+	}
+	if c.LocalAddr4.IsValid() && !c.LocalAddr4.Is4() || c.LocalAddr6.IsValid() && (!c.LocalAddr6.Is6() || c.LocalAddr6.Is4In6()) {
+		return &c, errors.New("Options.LocalAddr4 or LocalAddr6 is of the other family")
+	}
+	if c.Auth != nil {
+		for _, m := range c.Auth.Mechanisms {
+			if !slices.Contains(allMechanisms(), m) {
+				return &c, fmt.Errorf("Options.Auth.Mechanisms: %q is not known", m)
+			}
+		}
 	}
 	return &c, nil
 }

@@ -1,6 +1,7 @@
 package smtpclient
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,18 +13,45 @@ const maxText = 2048 // octets of Reply.Text
 
 func (r Reply) class() int { return r.Code / 100 }
 
+// misunderstood reports whether the server says that it doesn't understand, so that somebody has a bug.
+func (r Reply) misunderstood() bool { return r.Code >= 500 && r.Code <= 509 || r.Code == 555 }
+
+// full reports whether r refuses a recipient because there are too many, if others were accepted before (RFC 5321, section
+// 4.5.3.1.10), rather than because of a mailbox.
+func (r Reply) full() bool {
+	return r.tooMany() || (r.Code == 452 || r.Code == 552) && r.Enhanced[1] != 2
+}
+
+// tooMany reports whether r says that in so many words, as OpenSMTPD does with 451 4.5.3.
+func (r Reply) tooMany() bool {
+	return (r.class() == 4 || r.Code == 552) && r.Enhanced[1] == 5 && r.Enhanced[2] == 3
+}
+
+// blames returns those of the extensions used in a command that may be why r refuses it: any, if it speaks of neither the
+// order of commands nor an address; SMTPUTF8, if it says that (RFC 6531, section 3.5).
+func (r Reply) blames(extensions []string) []string {
+	switch {
+	case r.Enhanced[1] == 6 && r.Enhanced[2] == 7:
+		return slices.DeleteFunc(extensions, func(keyword string) bool { return keyword != "SMTPUTF8" })
+	case r.misunderstood() && r.Code != 503 && r.Enhanced[1] != 1:
+		return extensions
+	}
+	return nil
+}
+
 // reply makes of a what a log, a report or a person may see.
 func (a answer) reply() Reply {
 	r := Reply{Code: a.code}
-	lines := make([]string, len(a.lines))
 	for i, line := range a.lines {
 		enhanced, text, ok := cutEnhanced(a.code, line)
 		if ok {
 			r.Enhanced = enhanced // that of the last line that has one
 		}
-		lines[i] = printable(text)
+		if text = printable(text); i > 0 {
+			text = r.Text + "\n" + text
+		}
+		r.Text = bounded(text)
 	}
-	r.Text = bounded(strings.Join(lines, "\n"))
 	return r
 }
 

@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-smtp"
 )
@@ -19,7 +20,7 @@ const (
 	PhaseMail     Phase = "mail"
 	PhaseRcpt     Phase = "rcpt"
 	PhaseData     Phase = "data" // the DATA command and its answer
-	PhaseBody     Phase = "body" // from the first octet of the data to the answer after the final dot
+	PhaseBody     Phase = "body" // from the first octet of the data, or the first BDAT, to the answer to its end
 	PhaseReset    Phase = "rset"
 	PhaseQuit     Phase = "quit"
 )
@@ -45,6 +46,7 @@ type Error struct {
 	Phase Phase
 	Host  string // Options.ServerName
 	Addr  string // what was dialled
+	Rung  Rung   // how far down the ladder
 	Reply
 	// Uncertain means that the connection was lost after the end of the data was sent and before it was answered:
 	// the server may have the message.
@@ -55,6 +57,8 @@ type Error struct {
 	// Err is the I/O or protocol error. If Code is not 0 it is the reason of a decision taken here, without asking the
 	// server, such as ErrTooLarge or a [*SyntaxError]; nil if the server has decided.
 	Err error
+	// Transcript is that of the session if this error has ended it; else Session.Transcript has it.
+	Transcript string
 }
 
 // Error names the host, the phase and the reply or cause.
@@ -75,13 +79,19 @@ type Envelope struct {
 	// understand them. UTF8 and RequireTLS are demands: where the server doesn't offer them nothing is sent. SMTPUTF8 is
 	// also said where an address needs it.
 	Mail smtp.MailOptions
-	To   []Recipient
+	// Priority is the message's, from -9 to 9 (MT-PRIORITY, RFC 6710), and DeliverBy the time after which it is of no use
+	// (DELIVERBY, RFC 2852). They are sent if the server offers to understand them. Default to 0, which is no
+	// priority, and to no time.
+	Priority  int
+	DeliverBy *smtp.DeliverByOptions
+	To        []Recipient
 }
 
 // Recipient is one RCPT TO.
 type Recipient struct {
 	Address string // forward-path
-	// Rcpt has the parameters of RCPT TO, of which Notify and the original recipient are sent if the server offers DSN.
+	// Rcpt has the parameters of RCPT TO, of which Notify and the original recipient are sent if the server offers DSN. The
+	// RFCs have DeliverBy and MTPriority with MAIL, see [Envelope].
 	Rcpt smtp.RcptOptions
 }
 
@@ -91,6 +101,24 @@ type Result struct {
 	// refused. Its Code is 0 if there was none.
 	Reply Reply
 	Phase Phase
+	Host  string        // Options.ServerName
+	Addr  string        // what was dialled
+	TLS   *Encryption   // nil for plaintext
+	Took  time.Duration // since Send was called
+	// QueueID is the name that the server has given the message, if it has taken it and said so in a form that is known here:
+	// that by which its postmaster can find it.
+	QueueID string
 	// Err is nil if and only if the server has taken responsibility for the recipient.
 	Err *Error
+}
+
+// result is what became of a recipient by now.
+func (m *message) result(phase Phase, r Reply, err *Error) Result {
+	res := Result{
+		Reply: r, Phase: phase, Host: m.s.o.ServerName, Addr: m.s.addr, TLS: m.s.encryption, Took: time.Since(m.began), Err: err,
+	}
+	if err == nil {
+		res.QueueID = queueID(r.Text)
+	}
+	return res
 }

@@ -5,300 +5,184 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"slices"
 	"time"
-
-	"github.com/emersion/go-smtp"
 )
 
-// lastWords is how long to wait for a reply that may lie there already, after a write has failed.
-const lastWords = 2 * time.Second
-
-// maxCommand is more than any command has. As long as that much room is left in the buffer for one write, commands go out
-// together; then their answers are read first, so that neither side fills the other's buffers.
-const maxCommand = 4 << 10
-
-// Send sends one message: MAIL, RCPT for each recipient, DATA and body, which is text with CRLF line ends (see the package
-// comment for others). It returns one Result per recipient, in the order of e.To, in every case.
+// Send sends one message: MAIL, RCPT for each recipient and body, which is text with CRLF line ends (see the package comment
+// for others). It returns one Result per recipient, in the order of e.To, in every case.
 //
 // The error is not about the message but about the session: nil if the dialogue stayed in step, whatever was refused; else an
 // [*Error] that says why nothing more can be said. The connection is closed then. Recipients about whom nothing was
 // decided have that error as theirs.
 //
-//   - Recipients whom the server accepted are delivered if it answers the final dot with any 2xx. If the connection is lost
-//     between the dot and the answer they are Uncertain.
-//   - If body fails, the connection is dropped without the final dot, and nobody is delivered or uncertain.
+//   - Recipients whom the server accepted are delivered if it answers the end of the data with any 2xx. If the connection is
+//     lost between that end and the answer they are Uncertain.
+//   - If body fails, the connection is dropped before the end of the data, and nobody is delivered or uncertain.
 //   - If ctx ends, the connection is closed at once, whatever was being waited for, body's reader excepted.
 //   - Recipients and messages that can't be sent at all, such as an address with a space or a message larger than the server
 //     allows, are refused here: their Reply says so, and Err wraps the reason.
+//   - What one transaction doesn't do goes in another one on the same session: recipients beyond the server's limit, and,
+//     once, what was refused because of an extension that can be done without (see [Session.Refused]). That needs the body
+//     again: one of more than 64 KiB must be an [io.Seeker], which is set back to where it was; or else the first
+//     answer stands.
 func (s *Session) Send(ctx context.Context, e *Envelope, body io.Reader) ([]Result, error) {
-	t := &transaction{s: s, e: e, results: make([]Result, len(e.To))}
-	if err := t.do(ctx, body); err != nil {
-		t.settle(err)
-		return t.results, err
+	m := &message{s: s, e: e, text: &s.text}
+	m.text.begin(body)
+	if err := m.start(ctx); err != nil {
+		return m.results, err
 	}
-	return t.results, nil
+	return m.results, m.finish(ctx, m.run())
 }
 
-// transaction is one message on its way through a session.
-type transaction struct {
+// message is one message on its way through a session, in as many transactions as it takes.
+type message struct {
 	s       *Session
 	e       *Envelope
-	results []Result // Phase is "" until it is decided
+	text    *text
+	stop    func() bool // looking out for the end of the context
+	ext     extensions  // the server's, without those that the message must do without
+	results []Result    // Phase is "" until it is decided
+	began   time.Time
 
-	pending  []command // sent or buffered, not answered
-	begun    bool      // MAIL was answered
-	refused  bool      // as a whole, by the answer to MAIL
-	accepted []int     // recipients
-	open     bool      // DATA was answered with 3xx
+	begun  bool  // a MAIL was answered
+	failed bool  // the message was refused, and not just some of its recipients
+	again  []int // recipients for the next transaction; if there is none, what they have in results stands
+
+	suspects []string // extensions because of which the message may have been refused
+	suspect  Phase    // by the answer to which command
 }
 
-// command is what the next answer belongs to.
-type command struct {
-	phase Phase
-	rcpt  int // index of the recipient, if phase is PhaseRcpt
-}
-
-// do runs the transaction until ctx ends, and ends the session with the error that it returns.
-func (t *transaction) do(ctx context.Context, body io.Reader) *Error {
+// start prepares to send the message until ctx ends.
+func (m *message) start(ctx context.Context) error {
+	m.began = time.Now()
+	m.ext = m.s.ext
+	m.results = make([]Result, len(m.e.To))
+	var err *Error
 	switch {
-	case t.s.closed:
-		return t.s.failure(PhaseMail, ErrClosed)
-	case t.s.broken != nil:
-		e := t.s.failure(PhaseMail, fmt.Errorf("session was lost before: %w", t.s.broken))
-		e.Stale = true
-		return e
+	case m.s.closed:
+		err = m.s.failure(PhaseMail, ErrClosed)
+	case m.s.broken != nil && m.s.broken.Stale:
+		err = m.s.broken
+	case m.s.broken != nil:
+		err = m.s.failure(PhaseMail, fmt.Errorf("session was lost before: %w", m.s.broken))
+		err.Stale = true
+	default:
+		m.stop = context.AfterFunc(ctx, m.s.wire.abort)
+		return nil
 	}
-	stop := context.AfterFunc(ctx, t.s.wire.abort)
-	err := t.run(body)
-	if !stop() && err == nil {
-		err = t.s.failure(PhaseReset, nil) // too late for this transaction, but the connection is gone
-	}
-	if err != nil {
-		t.s.fail(ctx, err)
-	}
+	m.settle(err)
 	return err
 }
 
-// run holds the dialogue. Its error ends the session.
-func (t *transaction) run(body io.Reader) *Error {
-	commands := t.prepare()
-	if t.allSettled() {
+// finish settles what is left because of err, if there is one, which ends the session.
+func (m *message) finish(ctx context.Context, err *Error) error {
+	m.text.begin(nil)
+	if !m.stop() && err == nil {
+		err = m.s.failure(PhaseReset, nil) // too late for this message, but the connection is gone
+	}
+	m.s.heard = time.Now()
+	if err == nil {
 		return nil
 	}
-	if err := t.announce(commands); err != nil {
-		return err
-	}
-	switch {
-	case !t.open:
-		return nil
-	case len(t.accepted) == 0:
-		return t.nothing()
-	case t.refused:
-		return t.s.failure(PhaseData, protocolError("354 to a transaction that was refused"))
-	}
-	return t.data(body)
+	m.s.fail(ctx, err)
+	m.settle(err)
+	return err
 }
 
-// announce sends all that comes before the data, as far as it makes sense.
-func (t *transaction) announce(c commands) *Error {
-	if t.s.reset {
-		if err := t.send(command{phase: PhaseReset}, "RSET"); err != nil {
+// run holds one transaction after the other. Its error ends the session.
+func (m *message) run() *Error {
+	t := m.first()
+	return m.goOn(t, t.run())
+}
+
+// first is the transaction that everybody is in.
+func (m *message) first() *transaction {
+	t := &transaction{message: m, to: make([]int, len(m.e.To))}
+	for i := range t.to {
+		t.to[i] = i
+	}
+	return t
+}
+
+// goOn holds the transactions that follow on t, which has ended with err.
+func (m *message) goOn(t *transaction, err *Error) *Error {
+	for {
+		if err != nil {
+			err.Uncertain = t.sent && err.Code == 0 && !m.settled()
 			return err
 		}
-	}
-	if err := t.send(command{phase: PhaseMail}, c.mail); err != nil {
-		return err
-	}
-	for i, line := range c.rcpt {
-		if line == "" {
-			continue
+		if t.full > 0 {
+			m.s.rcptMax = t.full
 		}
-		if t.refused {
-			break
+		to := m.next()
+		if len(to) == 0 {
+			return nil
 		}
-		if err := t.send(command{phase: PhaseRcpt, rcpt: i}, line); err != nil {
-			return err
-		}
+		t = &transaction{message: m, to: to}
+		err = t.run()
 	}
-	if len(t.pending) == 0 && (t.refused || len(t.accepted) == 0) {
+}
+
+// next returns the recipients of the next transaction, if there can be one.
+//
+// It comes to an end: recipients are left for it if others were accepted, or because of the suspects, and these only once.
+func (m *message) next() []int {
+	to := m.again
+	m.again = nil
+	if len(to) == 0 || m.failed || !m.s.Reusable() || !m.text.rewind() {
 		return nil
 	}
-	if err := t.send(command{phase: PhaseData}, "DATA"); err != nil {
-		return err
+	for _, i := range to {
+		m.results[i] = Result{}
 	}
-	return t.sync()
+	return to
 }
 
-// commands are the lines of an envelope; those of recipients that are settled are empty.
-type commands struct {
-	mail string
-	rcpt []string
-}
-
-// prepare writes the commands, and settles whatever needs no server to be refused.
-func (t *transaction) prepare() (c commands) {
-	if err := t.s.checkMail(t.e); err != nil {
-		t.settle(err)
-		return c
-	}
-	utf8 := t.e.needsUTF8()
-	c.rcpt = make([]string, len(t.e.To))
-	for i := range t.e.To {
-		line, err := t.s.rcptCommand(&t.e.To[i])
-		if err != nil {
-			t.decide(i, err)
-			continue
-		}
-		c.rcpt[i] = line
-		utf8 = utf8 || !isASCII(t.e.To[i].Address)
-	}
-	line, err := t.s.mailCommand(t.e, utf8)
-	if err != nil {
-		t.settle(err)
-	}
-	c.mail = line
-	return c
-}
-
-// send sends a command, with others if the server takes them together (RFC 2920).
-func (t *transaction) send(c command, line string) *Error {
-	t.s.wire.out.timeout = t.s.o.Timeouts.Command
-	t.s.wire.w.WriteString(line) // errors of a bufio.Writer stay until Flush
-	t.s.wire.w.WriteString("\r\n")
-	t.pending = append(t.pending, c)
-	if !t.s.o.NoPipelining && t.s.ext.has("PIPELINING") && t.s.wire.w.Available() >= maxCommand {
-		return nil
-	}
-	return t.sync()
-}
-
-// sync sends what is buffered and reads the answers to all that is pending. Answers that came before the connection was
-// lost count.
-func (t *transaction) sync() *Error {
-	written := t.s.wire.w.Flush()
-	for len(t.pending) > 0 {
-		c := t.pending[0]
-		t.pending = t.pending[1:]
-		timeout := t.s.timeout(c.phase)
-		if written != nil {
-			timeout = min(timeout, lastWords)
-		}
-		a, err := t.s.wire.readReply(timeout)
-		if err != nil {
-			if written != nil {
-				err = written
-			}
-			return t.stale(t.s.failure(c.phase, err))
-		}
-		if err := t.answer(c, a.reply()); err != nil {
-			return t.stale(err)
-		}
-	}
-	if written != nil {
-		return t.stale(t.s.failure(PhaseMail, written))
-	}
-	return nil
-}
-
-// stale marks the loss of a session that was idle before.
-func (t *transaction) stale(e *Error) *Error {
-	lost := e.Code != 0 || e.Phase == PhaseReset || !errors.Is(e.Err, os.ErrDeadlineExceeded)
-	e.Stale = t.s.used && !t.begun && lost
-	return e
-}
-
-// goesAway reports whether r is the server's farewell: 421, or what some say instead to a session that was idle.
-func (t *transaction) goesAway(phase Phase, r Reply) bool {
-	return r.Code == 421 ||
-		r.Code == 451 && r.Enhanced == smtp.EnhancedCode{4, 4, 2} && phase == PhaseMail && t.s.used
-}
-
-func (s *Session) timeout(phase Phase) time.Duration {
-	switch phase {
-	case PhaseReset:
-		return s.o.Timeouts.Reset
-	case PhaseData:
-		return s.o.Timeouts.Data
-	case PhaseBody:
-		return s.o.Timeouts.Dot
-	}
-	return s.o.Timeouts.Command
-}
-
-// answer gives an answer to the command it belongs to. Its error ends the session: the server goes away, or makes no sense,
-// so that nobody knows what the next answer belongs to.
-func (t *transaction) answer(c command, r Reply) *Error {
-	err := t.s.refusal(c.phase, r)
-	ok := r.class() == 2
-	if c.phase == PhaseData {
-		ok = r.class() == 3
-	}
-	if !ok && (err.Code == 0 || c.phase == PhaseReset || t.goesAway(c.phase, r)) {
-		return err
-	}
-	switch c.phase {
-	case PhaseReset:
-		t.s.reset = false
-	case PhaseMail:
-		t.begun = true
-		t.s.used = true
-		t.s.reset = ok
-		t.refused = !ok
-	case PhaseRcpt:
-		if ok {
-			t.accepted = append(t.accepted, c.rcpt)
-		} else {
-			t.refuse(err, c.rcpt)
-		}
-		return nil
-	case PhaseData:
-		t.open = ok
-	}
-	if !ok {
-		t.refuse(err)
-	}
-	return nil
-}
-
-// refuse decides about some recipients, or about all that are not decided yet. Answers that say "I don't understand you"
-// make it unwise to go on.
-func (t *transaction) refuse(err *Error, rcpt ...int) {
-	if rcpt == nil {
-		if t.allSettled() {
-			return // such as the 503 to DATA after the last recipient was refused
-		}
-		t.settle(err)
-	}
-	for _, i := range rcpt {
-		if t.results[i].Phase != "" {
-			return
-		}
-		t.decide(i, err)
-	}
-	if err.Code >= 500 && err.Code <= 509 || err.Code == 555 {
-		t.s.dirty = true
+// postpone leaves recipient i to the next transaction. If there is none, e has decided.
+func (m *message) postpone(i int, e *Error) {
+	if m.results[i].Phase == "" {
+		m.decide(i, e)
+		m.again = append(m.again, i)
 	}
 }
 
-func (t *transaction) decide(i int, err *Error) {
-	t.results[i] = Result{Reply: err.Reply, Phase: err.Phase, Err: err}
+func (m *message) decide(i int, e *Error) {
+	m.results[i] = m.result(e.Phase, e.Reply, e)
 }
 
 // settle decides about all recipients that are not decided yet.
-func (t *transaction) settle(err *Error) {
-	for i := range t.results {
-		if t.results[i].Phase == "" {
-			t.decide(i, err)
+func (m *message) settle(e *Error) {
+	for i := range m.results {
+		if m.results[i].Phase == "" {
+			m.decide(i, e)
 		}
 	}
 }
 
-func (t *transaction) allSettled() bool {
-	for i := range t.results {
-		if t.results[i].Phase == "" {
-			return false
-		}
+func (m *message) settled() bool {
+	return !slices.ContainsFunc(m.results, func(r Result) bool { return r.Phase == "" })
+}
+
+// doubt reports whether a command may have been refused because of its parameters, and leaves out from then on what they
+// belong to. A message is in doubt once only.
+func (m *message) doubt(line string, e *Error) bool {
+	if m.suspects != nil {
+		return false
 	}
+	suspects := e.blames(parameters(line))
+	if m.e.needsUTF8() {
+		suspects = slices.DeleteFunc(suspects, func(keyword string) bool { return keyword == "SMTPUTF8" })
+	}
+	if len(suspects) == 0 {
+		return false
+	}
+	m.suspects, m.suspect = suspects, e.Phase
+	m.ext = m.ext.without(suspects...)
 	return true
 }
+
+// ErrChunking means that the server offers CHUNKING and doesn't know BDAT. What it has made of the octets behind the command
+// nobody knows, so the session is over. Recipients who have it as their error, unless they are Uncertain, may be tried again
+// at once on a session that is dialled with CHUNKING in [Options].Ignore, which is no second attempt.
+var ErrChunking = errors.New("server offers CHUNKING and refuses BDAT")

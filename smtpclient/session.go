@@ -1,10 +1,11 @@
 package smtpclient
 
 import (
+	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -16,15 +17,20 @@ type Session struct {
 	wire *wire
 	ext  extensions
 
-	tls     *tls.ConnectionState
-	certErr error // why the certificate doesn't prove the server's name
+	tls        *tls.ConnectionState
+	encryption *Encryption // what of that a Result has
 
-	buf    []byte // for bodies
-	used   bool   // a transaction was begun
-	reset  bool   // the last transaction was left open: RSET comes before the next
-	dirty  bool   // the server has behaved in a way that makes another transaction unwise
-	broken *Error // why nothing more can be said
-	closed bool
+	text    text      // of the message that is being sent; its memory is used again
+	used    bool      // a transaction was begun
+	heard   time.Time // when the last one ended
+	mails   int       // how many there were
+	rcptMax int       // how many recipients one may have, as was learned; 0 if that isn't known
+	refused []string  // extensions
+	chunks  bool      // a BDAT was accepted
+	reset   bool      // the last transaction was left open: RSET comes before the next
+	dirty   bool      // the server has behaved in a way that makes another transaction unwise
+	broken  *Error    // why nothing more can be said
+	closed  bool
 }
 
 // ErrClosed means that the session was closed before.
@@ -41,7 +47,20 @@ func (s *Session) TLS() *tls.ConnectionState { return s.tls }
 
 // CertificateError says why the server's certificate doesn't prove its name, for a session that does not demand that it
 // does. It is nil if the certificate proves the name, and for plaintext.
-func (s *Session) CertificateError() error { return s.certErr }
+func (s *Session) CertificateError() error {
+	if s.encryption == nil {
+		return nil
+	}
+	return s.encryption.Unverified
+}
+
+// Rung is how far down the ladder the server was met. Who keeps it for the host, for a while, spares both the failures
+// above it.
+func (s *Session) Rung() Rung { return s.o.Rung }
+
+// Transcript is the end of the dialogue so far, up to 4 KiB of it, for people to read: each line is printable and begins
+// with "C: " or "S: ". It has neither message data nor credentials.
+func (s *Session) Transcript() string { return s.wire.trace.String() }
 
 // Extension reports whether the server has offered an extension after EHLO, and with which parameters. The keyword is in
 // upper case, such as "SIZE".
@@ -50,11 +69,52 @@ func (s *Session) Extension(keyword string) (params string, ok bool) {
 	return params, ok
 }
 
-// Reusable reports whether another transaction on the session makes sense: the dialogue is in step, and the server has said
-// nothing that only a confused one says. It doesn't ask the server, which may have closed the connection since;
-// [Error].Stale tells that case.
+// Refused returns the extensions that the server has offered and, when they were used, refused, by keyword. They aren't used
+// any more on the session; a caller who remembers them for the host, as [Options].Ignore, saves the next session the
+// attempt. If one of them is CHUNKING, the session is over ([ErrChunking]).
+func (s *Session) Refused() []string { return slices.Clone(s.refused) }
+
+func (s *Session) refuse(keywords ...string) {
+	for _, k := range keywords {
+		if s.ext.has(k) {
+			s.ext = s.ext.without(k)
+			s.refused = append(s.refused, k)
+		}
+	}
+}
+
+// Reusable reports whether another transaction on the session makes sense: the dialogue is in step, the server has said
+// nothing that only a confused one says, it takes more transactions on a session than there were (RFC 9422), and it hasn't
+// hung up meanwhile, as far as the socket knows. If that can't be asked, [Error].Stale tells.
 func (s *Session) Reusable() bool {
-	return !s.closed && s.broken == nil && !s.dirty && !s.wire.junk && s.wire.r.Buffered() == 0
+	enough := s.ext.limits().mails
+	return !s.closed && !s.dirty && !s.wire.junk && (enough == 0 || s.mails < enough) && !s.lost()
+}
+
+// Err is why the session is over, such as the 421 of a server that has waited long enough; nil if it isn't, or was closed.
+func (s *Session) Err() error {
+	if s.broken == nil {
+		return nil
+	}
+	return s.broken
+}
+
+// lost reports whether nothing more can be said, after a look at what the server has said since its last answer.
+func (s *Session) lost() bool {
+	if s.broken != nil {
+		return true
+	}
+	if !s.wire.readable() {
+		return false
+	}
+	a, err := s.wire.readReply(lastWords)
+	e := s.failure(PhaseMail, err)
+	if err == nil {
+		e = s.refusal(PhaseMail, a.reply())
+	}
+	e.Stale = s.used
+	s.fail(context.Background(), e)
+	return true
 }
 
 // Close says QUIT if there is anybody to say it to, waits for the answer, and closes the connection, all within
@@ -87,8 +147,7 @@ func ignoreClosed(err error) error {
 // ask sends a command and reads its answer.
 func (s *Session) ask(line string, timeout time.Duration) (answer, error) {
 	s.wire.out.timeout = timeout
-	s.wire.w.WriteString(line) // errors of a bufio.Writer stay until Flush
-	s.wire.w.WriteString("\r\n")
+	s.wire.say(line)
 	if err := s.wire.w.Flush(); err != nil {
 		return answer{}, err
 	}
@@ -100,26 +159,10 @@ func (s *Session) refusal(phase Phase, r Reply) *Error {
 	if r.class() < 4 {
 		return s.failure(phase, protocolError("unexpected reply: %d %.80q", r.Code, r.Text))
 	}
-	return &Error{Phase: phase, Host: s.o.ServerName, Addr: s.addr, Reply: r}
+	return &Error{Phase: phase, Host: s.o.ServerName, Addr: s.addr, Rung: s.o.Rung, Reply: r}
 }
 
 // failure makes an error of anything else.
 func (s *Session) failure(phase Phase, err error) *Error {
-	return &Error{Phase: phase, Host: s.o.ServerName, Addr: s.addr, Err: err}
-}
-
-// verify is crypto/tls's own check of a certificate, made by hand where its outcome is only recorded.
-func verify(c *tls.Config, state tls.ConnectionState) error {
-	if len(state.PeerCertificates) == 0 {
-		return errors.New("no certificate")
-	}
-	o := x509.VerifyOptions{Roots: c.RootCAs, DNSName: c.ServerName, Intermediates: x509.NewCertPool()}
-	if c.Time != nil {
-		o.CurrentTime = c.Time()
-	}
-	for _, cert := range state.PeerCertificates[1:] {
-		o.Intermediates.AddCert(cert)
-	}
-	_, err := state.PeerCertificates[0].Verify(o)
-	return err
+	return &Error{Phase: phase, Host: s.o.ServerName, Addr: s.addr, Rung: s.o.Rung, Err: err}
 }

@@ -2,12 +2,12 @@ package smtpclient
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"time"
 )
 
@@ -19,13 +19,20 @@ type wire struct {
 	w      *bufio.Writer
 	out    timedWriter
 	limits Limits
-	junk   bool // the server has said something that was no reply
+	parser replyParser
+	junk   bool   // the server has said something that was no reply
+	abort  func() // ends the connection at once; it may be called while others read and write
+
+	idle    idle
+	trace   trace
+	secrets secrets // while they are being said
 }
 
 const writeSize = 16 << 10 // octets per write, as many as a TLS record has
 
 func newWire(raw net.Conn, limits Limits) *wire {
-	w := &wire{raw: raw, limits: limits}
+	w := &wire{raw: raw, limits: limits, abort: func() { raw.Close() }}
+	w.idle.watch(raw)
 	w.use(raw)
 	return w
 }
@@ -38,17 +45,31 @@ func (w *wire) use(conn net.Conn) {
 	w.w = bufio.NewWriterSize(&w.out, writeSize)
 }
 
-// timedWriter gives each write its own deadline, so that progress is what counts.
+// timedWriter gives each write of up to writeSize its own deadline, so that progress is what counts.
 type timedWriter struct {
 	conn    net.Conn
 	timeout time.Duration
 }
 
 func (t *timedWriter) Write(p []byte) (int, error) {
-	if err := t.conn.SetWriteDeadline(time.Now().Add(t.timeout)); err != nil {
-		return 0, err
+	size := len(p)
+	for len(p) > 0 {
+		if err := t.conn.SetWriteDeadline(time.Now().Add(t.timeout)); err != nil {
+			return 0, err
+		}
+		n, err := t.conn.Write(p[:min(len(p), writeSize)])
+		if err != nil {
+			return 0, err
+		}
+		p = p[n:]
 	}
-	return t.conn.Write(p)
+	return size, nil
+}
+
+// err is why something that was buffered could not be sent.
+func (w *wire) err() error {
+	_, err := w.w.Write(nil)
+	return err
 }
 
 // startTLS shakes hands on the raw connection.
@@ -65,10 +86,7 @@ func (w *wire) startTLS(c *tls.Config, timeout time.Duration) (*tls.ConnectionSt
 	return &state, nil
 }
 
-// abort ends the connection at once. It may be called while others read and write.
-func (w *wire) abort() { w.raw.Close() }
-
-// answer is a reply as it was read: its lines without codes and line ends.
+// answer is a reply as it was read: its lines without codes and line ends. They are there until the next one is read.
 type answer struct {
 	code  int
 	lines []string
@@ -86,12 +104,16 @@ func (w *wire) readReply(timeout time.Duration) (answer, error) {
 	if err := w.conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return answer{}, err
 	}
-	p := replyParser{limits: w.limits}
+	p := &w.parser
+	*p = replyParser{limits: w.limits, line: p.line, answer: answer{lines: p.answer.lines[:0]}}
 	for {
 		line, err := p.readLine(w.r)
 		if err != nil {
+			p.firstJunk = w.secrets.mask(p.firstJunk)
 			return answer{}, p.explain(err)
 		}
+		line = w.secrets.maskReply(line)
+		w.heard(line)
 		done, err := p.add(line)
 		if p.junk > 0 {
 			w.junk = true
@@ -108,6 +130,7 @@ func (w *wire) readReply(timeout time.Duration) (answer, error) {
 // replyParser collects the lines of one reply.
 type replyParser struct {
 	limits    Limits
+	line      []byte
 	answer    answer
 	bytes     int
 	junk      int
@@ -116,25 +139,25 @@ type replyParser struct {
 
 // readLine reads a line without its end, CRLF or LF, and keeps the first limits.LineBytes of it.
 func (p *replyParser) readLine(r *bufio.Reader) (string, error) {
-	var line []byte
+	p.line = p.line[:0]
 	for {
 		part, err := r.ReadSlice('\n')
 		p.bytes += len(part)
 		if p.bytes > p.limits.ReplyBytes {
 			return "", protocolError("reply of more than %d octets", p.limits.ReplyBytes)
 		}
-		if room := p.limits.LineBytes - len(line); room > 0 {
-			line = append(line, part[:min(room, len(part))]...)
+		if room := p.limits.LineBytes - len(p.line); room > 0 {
+			p.line = append(p.line, part[:min(room, len(part))]...)
 		}
 		if err == nil {
-			return strings.TrimRight(string(line), "\r\n"), nil
+			return string(bytes.TrimRight(p.line, "\r\n")), nil
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			if len(line) > 0 && p.firstJunk == "" {
-				p.firstJunk = string(line)
+			if len(p.line) > 0 && p.firstJunk == "" {
+				p.firstJunk = string(p.line)
 			}
 			return "", err
 		}

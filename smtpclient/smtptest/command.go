@@ -12,12 +12,12 @@ const (
 
 // Command is what a Reply function is asked about.
 type Command struct {
-	// Verb is the command's first word in upper case; "CONNECT" before the greeting, "." after the final dot; "AUTH"
-	// once the name and the password were sent.
+	// Verb is the command's first word in upper case; "CONNECT" before the greeting; "AUTH" once the server has made up its
+	// mind about the client; "BDAT" after its octets; and "." after the final dot, or after a last BDAT that wasn't refused.
 	Verb string
 	// Arg is the rest of the line, as it is.
 	Arg string
-	// Address is that of MAIL and RCPT, without brackets.
+	// Address is that of MAIL and RCPT, without brackets, and, in LMTP, of the recipient for whom "." is answered.
 	Address string
 	// Conn is the number of the connection, from 1.
 	Conn int
@@ -33,8 +33,8 @@ type Message struct {
 	User   string               // who has logged in
 	From   string               // reverse-path, without brackets
 	Params string               // of MAIL, such as "SIZE=120 BODY=8BITMIME"
-	To     []Recipient          // those that were accepted
-	Data   []byte               // the content, as it was before dots were doubled
+	To     []Recipient          // those that were accepted; in LMTP, those who got it
+	Data   []byte               // the content, as it was before dots were doubled or chunks were made of it
 }
 
 // Recipient is an accepted RCPT.

@@ -2,10 +2,8 @@ package smtptest
 
 import (
 	"bufio"
-	"bytes"
+	"cmp"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -19,6 +17,7 @@ type conversation struct {
 	w    *bufio.Writer
 	m    Message
 	mail bool // a transaction is open
+	bad  bool // a chunk of it was refused
 }
 
 func newConversation(s *Server, c net.Conn, n int) *conversation {
@@ -81,14 +80,19 @@ func readLine(r *bufio.Reader) (string, error) {
 // reply answers c, with what Reply says or with own. It returns the first digit of the answer; ok is false if the
 // connection is over.
 func (v *conversation) reply(c Command, own string) (class byte, ok bool) {
-	text := ""
-	if v.s.Reply != nil {
-		c.Conn, c.Message = v.m.Conn, &v.m
-		text = v.s.Reply(c)
+	return v.say(cmp.Or(v.ask(c), own))
+}
+
+// ask returns what Reply says to c.
+func (v *conversation) ask(c Command) string {
+	if v.s.Reply == nil {
+		return ""
 	}
-	if text == "" {
-		text = own
-	}
+	c.Conn, c.Message = v.m.Conn, &v.m
+	return v.s.Reply(c)
+}
+
+func (v *conversation) say(text string) (class byte, ok bool) {
 	text, over, _ := strings.Cut(text, "\x00")
 	if text != "" {
 		v.w.WriteString(text)
@@ -109,7 +113,7 @@ func (v *conversation) command(line string) bool {
 	verb, arg, _ := strings.Cut(line, " ")
 	c := Command{Verb: strings.ToUpper(verb), Arg: arg}
 	switch c.Verb {
-	case "EHLO", "HELO":
+	case "EHLO", "HELO", "LHLO":
 		v.m.Helo = arg
 		return v.hello(c)
 	case "STARTTLS":
@@ -122,6 +126,8 @@ func (v *conversation) command(line string) bool {
 		return v.rcptTo(c)
 	case "DATA":
 		return v.data(c)
+	case "BDAT":
+		return v.bdat(c)
 	case "RSET":
 		v.reset()
 		_, ok := v.reply(c, "250 2.0.0 forgotten")
@@ -138,20 +144,20 @@ func (v *conversation) command(line string) bool {
 }
 
 func (v *conversation) reset() {
-	v.mail = false
+	v.mail, v.bad = false, false
 	v.m.From, v.m.Params, v.m.To, v.m.Data = "", "", nil, nil
 }
 
 func (v *conversation) hello(c Command) bool {
 	v.reset()
 	lines := []string{v.s.Name}
-	if c.Verb == "EHLO" {
+	if c.Verb != "HELO" {
 		lines = append(lines, v.s.Extensions...)
 		if v.s.StartTLS && v.m.TLS == nil {
 			lines = append(lines, "STARTTLS")
 		}
 		if len(v.s.Users) > 0 {
-			lines = append(lines, "AUTH PLAIN LOGIN")
+			lines = append(lines, "AUTH "+strings.Join(v.s.Mechanisms, " "))
 		}
 	}
 	last := len(lines) - 1
@@ -239,59 +245,4 @@ func cutPath(arg, prefix string) (address, params string, ok bool) {
 		return "", "", false
 	}
 	return path[1 : len(path)-1], params, true
-}
-
-func (v *conversation) data(c Command) bool {
-	own := "354 go ahead"
-	if !v.mail || len(v.m.To) == 0 {
-		own = "503 5.5.1 no valid recipients"
-	}
-	class, ok := v.reply(c, own)
-	if !ok || class != '3' {
-		return ok
-	}
-	if v.w.Flush() != nil {
-		return false
-	}
-	data, err := readData(v.r)
-	if err != nil {
-		return false
-	}
-	v.m.Data = data
-	class, ok = v.reply(Command{Verb: "."}, fmt.Sprintf("250 2.0.0 taken, %d octets", len(data)))
-	if class == '2' {
-		v.s.keep(v.m)
-	}
-	v.reset()
-	return ok
-}
-
-// readData reads up to the line that is a dot alone. Only CRLF ends a line.
-func readData(r *bufio.Reader) ([]byte, error) {
-	var data []byte
-	start := 0 // of the line
-	for {
-		part, err := r.ReadSlice('\n')
-		data = append(data, part...)
-		if len(data) > maxData {
-			return nil, errors.New("too much data")
-		}
-		if err == bufio.ErrBufferFull {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		line := data[start:]
-		if !bytes.HasSuffix(line, []byte("\r\n")) {
-			continue
-		}
-		if line[0] == '.' {
-			if len(line) == 3 {
-				return data[:start], nil
-			}
-			data = append(data[:start], line[1:]...)
-		}
-		start = len(data)
-	}
 }

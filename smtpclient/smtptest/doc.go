@@ -21,6 +21,8 @@
 //
 // Server.Dial connects in memory, without a network, so that a test in a testing/synctest bubble can let days pass.
 //
+// [Proxy] is a long way to a server, and counts how often a client waits for the other end of it.
+//
 // [Script] is a server that plays a transcript, word for word, for all that a good server would never do.
 //
 // Nothing here needs a *testing.T, so that examples and demonstrations can use it, too. Servers listen on loopback only

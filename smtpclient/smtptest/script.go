@@ -24,6 +24,7 @@ import (
 //	slow 1s 220 hi  the server says this, one octet each second
 //	sleep 5m        nothing happens for a while: the server doesn't even read
 //	octets          the client says anything, such as the beginning of TLS
+//	octets 65536    the client says so many octets, such as those of a chunk
 //	tls             TLS begins
 //	tls fails       TLS begins, and the client must not like it
 //	close           the server closes the connection
@@ -42,6 +43,7 @@ type step struct {
 	verb string
 	arg  string
 	wait time.Duration
+	size int
 }
 
 // ParseScript reads a script. The name, such as a file's, is for errors.
@@ -89,7 +91,11 @@ func parseStep(line string) (step, error) {
 		if arg != "" && arg != "fails" {
 			err = fmt.Errorf("unknown step %q", line)
 		}
-	case "octets", "close", "reset", "stall":
+	case "octets":
+		if arg != "" {
+			s.size, err = strconv.Atoi(arg)
+		}
+	case "close", "reset", "stall":
 		if arg != "" {
 			err = fmt.Errorf("%s takes no argument", verb)
 		}
@@ -156,7 +162,7 @@ func (p *player) play(st step, next string) (over bool, err error) {
 	case "slow":
 		return p.slow(st)
 	case "octets":
-		_, err = p.r.Read(make([]byte, 4096))
+		err = p.octets(st.size)
 	case "tls":
 		return p.startTLS(st.arg == "fails")
 	case "close":
@@ -171,6 +177,15 @@ func (p *player) play(st step, next string) (over bool, err error) {
 		return true, nil
 	}
 	return false, err
+}
+
+func (p *player) octets(size int) error {
+	if size > 0 {
+		_, err := io.CopyN(io.Discard, p.r, int64(size))
+		return err
+	}
+	_, err := p.r.Read(make([]byte, 4096))
+	return err
 }
 
 func (p *player) startTLS(fails bool) (over bool, err error) {

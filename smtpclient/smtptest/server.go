@@ -17,9 +17,12 @@ type Server struct {
 	Addr string
 	// Name is the host name that the server says and that its certificate proves. Defaults to "mail.test".
 	Name string
-	// Extensions are the lines of the answer to EHLO, without STARTTLS and AUTH, which come by themselves. Defaults to
-	// PIPELINING, SIZE 26214400, 8BITMIME, SMTPUTF8, DSN and ENHANCEDSTATUSCODES. Use an empty slice for none.
+	// Extensions are the lines of the answer to EHLO, without STARTTLS and AUTH, which come by themselves. BDAT is
+	// implemented if they contain CHUNKING. Defaults to PIPELINING, SIZE 26214400, 8BITMIME, SMTPUTF8, DSN, CHUNKING
+	// and ENHANCEDSTATUSCODES. Use an empty slice for none.
 	Extensions []string
+	// LMTP answers the end of a message once for each recipient (RFC 2033).
+	LMTP bool
 	// StartTLS offers STARTTLS.
 	StartTLS bool
 	// Implicit speaks TLS from the first octet.
@@ -28,6 +31,9 @@ type Server struct {
 	TLSConfig *tls.Config
 	// Users are names and passwords. If there are any, AUTH is offered, and MAIL is refused without it.
 	Users map[string]string
+	// Mechanisms are those that AUTH offers, of PLAIN, LOGIN, SCRAM-SHA-256, SCRAM-SHA-256-PLUS, OAUTHBEARER and XOAUTH2. For
+	// the last two a user's password is a token. Defaults to PLAIN and LOGIN.
+	Mechanisms []string
 	// Reply, if not nil, is asked about each command before the server's own answer; "" leaves it to the server. See
 	// [Command] for what is asked about and [Close] and [Stall] for answers that are none. It is called by one goroutine
 	// per connection.
@@ -105,7 +111,10 @@ func (s *Server) prepare() error {
 		s.Name = "mail.test"
 	}
 	if s.Extensions == nil {
-		s.Extensions = []string{"PIPELINING", "SIZE 26214400", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES"}
+		s.Extensions = []string{"PIPELINING", "SIZE 26214400", "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "ENHANCEDSTATUSCODES"}
+	}
+	if s.Mechanisms == nil {
+		s.Mechanisms = []string{"PLAIN", "LOGIN"}
 	}
 	s.tls = s.TLSConfig
 	if s.tls == nil && (s.StartTLS || s.Implicit || s.Script != nil) {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/postroad/postroad/smtpclient/smtptest"
 )
@@ -151,6 +152,8 @@ func TestScriptErrors(t *testing.T) {
 		{"C: ...\nC: .\n", "a\r\n..\r\n.\r\n", ""},
 		{"C: ...\nC: .\n", "a\r\n", "never said"},
 		{"C: *\nclose\n", "anything\r\n", ""},
+		{"octets 5\nC: x\n", "12\r\n3x\r\n", ""},
+		{"octets 5\n", "1234", "name:1"},
 		{"raw \"2\\x32\"\nsleep 1h\nslow 1m 0 x\n", "", ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -176,7 +179,7 @@ func TestScriptErrors(t *testing.T) {
 }
 
 func TestParseScriptErrors(t *testing.T) {
-	for _, text := range []string{"X: what\n", "raw unquoted\n", "sleep long\n", "slow down\n", "close now\n", "tls works\n"} {
+	for _, text := range []string{"X: what\n", "raw unquoted\n", "sleep long\n", "slow down\n", "close now\n", "tls works\n", "octets many\n"} {
 		if _, err := smtptest.ParseScript("name", "# fine\n"+text); err == nil || !strings.Contains(err.Error(), "name:2") {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -184,4 +187,92 @@ func TestParseScriptErrors(t *testing.T) {
 	if _, err := smtptest.ReadScript("testdata/none.txt"); err == nil {
 		t.Error("no error for a missing file")
 	}
+}
+
+// BDAT is taken where it is offered, octet by octet, and an LMTP server answers for each recipient.
+func TestChunksAndLMTP(t *testing.T) {
+	const hello = "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<e@f>\r\n"
+	for _, c := range []struct {
+		name       string
+		lmtp       bool
+		extensions []string
+		refuse     string
+		say        string
+		want       []string // beginnings of lines after the greeting
+		data       string
+		to         int
+	}{
+		{"chunks", false, nil, "", "HELO x\r\n" + hello + "BDAT 3\r\n.\r\nBDAT 2 LAST\r\nxyQUIT\r\n",
+			[]string{"250", "250", "250", "250", "250", "250", "221"}, ".\r\nxy", 2},
+		{"nobody", false, nil, "", "HELO x\r\nMAIL FROM:<a@b>\r\nBDAT 5 LAST\r\n12345QUIT\r\n", []string{"250", "250", "503", "221"}, "", 0},
+		{"refused", false, nil, "BDAT", "HELO x\r\n" + hello + "BDAT 1\r\nxBDAT 1 LAST\r\ny" + "RSET\r\n" + "QUIT\r\n",
+			[]string{"250", "250", "250", "250", "452", "452", "250", "221"}, "", 0},
+		{"not offered", false, []string{}, "", "HELO x\r\n" + hello + "BDAT 1 LAST\r\nyQUIT\r\n", []string{"250", "250", "250", "250", "502", "221"}, "", 0},
+		{"size", false, nil, "", "BDAT x\r\nQUIT\r\n", []string{"501"}, "", 0},
+		{"LMTP", true, nil, "c@d", "LHLO x\r\n" + hello + "DATA\r\n..\r\n.\r\nQUIT\r\n",
+			[]string{"250-", "250-", "250-", "250-", "250-", "250-", "250-", "250 ", "250", "250", "250", "354", "452", "250", "221"}, ".\r\n", 1},
+		{"LMTP with chunks", true, nil, "e@f", "HELO x\r\n" + hello + "BDAT 1 LAST\r\nxQUIT\r\n",
+			[]string{"250", "250", "250", "250", "250", "452", "221"}, "x", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := &smtptest.Server{LMTP: c.lmtp, Extensions: c.extensions, Reply: func(cmd smtptest.Command) string {
+				if c.refuse != "" && (cmd.Verb == c.refuse || cmd.Verb == "." && cmd.Address == c.refuse) {
+					return "452 later"
+				}
+				return ""
+			}}
+			if err := srv.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer srv.Close()
+			conn, r := talk(t, srv.Addr)
+			io.WriteString(conn, c.say)
+			for _, want := range append([]string{"220"}, c.want...) {
+				line, err := r.ReadString('\n')
+				if err != nil || !strings.HasPrefix(line, want) {
+					t.Fatalf("%q, %v, want %q", line, err, want)
+				}
+			}
+			if line, err := r.ReadString('\n'); err == nil {
+				t.Errorf("goes on with %q", line)
+			}
+			m := srv.Messages()
+			if len(m) != min(c.to, 1) || len(m) > 0 && (len(m[0].To) != c.to || string(m[0].Data) != c.data) {
+				t.Errorf("messages: %+v", m)
+			}
+		})
+	}
+}
+
+// Through a proxy everything arrives late, and what is said together arrives together.
+func TestProxy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := &smtptest.Server{}
+		defer srv.Close()
+		proxy := &smtptest.Proxy{To: srv.Dial, Delay: time.Minute}
+		defer proxy.Close()
+		conn, err := proxy.Dial(t.Context(), "tcp", "192.0.2.1:25")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(conn)
+		begin := time.Now()
+		for i, say := range []string{"", "HELO x\r\n", "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nNOOP\r\n"} {
+			io.WriteString(conn, say)
+			for range max(1, strings.Count(say, "\n")) {
+				if line, err := r.ReadString('\n'); err != nil || line[0] != '2' {
+					t.Fatal(line, err)
+				}
+			}
+			if took := time.Since(begin); proxy.Flights() != i+1 || took != time.Duration(2*i+1)*time.Minute {
+				t.Errorf("%d flights in %v", proxy.Flights(), took)
+			}
+		}
+		conn.Close()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if _, _, open := srv.Connections(); open != 0 {
+			t.Error("the server still has the connection")
+		}
+	})
 }

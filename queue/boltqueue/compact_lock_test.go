@@ -4,6 +4,8 @@ package boltqueue
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"testing"
 
@@ -46,4 +48,43 @@ func TestCompactLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkCopied(t, path, left, 9000)
+}
+
+// compactOn compacts the file until it is killed.
+func compactOn(path string) error {
+	for {
+		if err := Compact(path, Options{}); err != nil {
+			return err
+		}
+		fmt.Println("compacted")
+	}
+}
+
+// A kill at any moment of a compaction leaves the old file or the new one, and both have everything.
+func TestKillCompaction(t *testing.T) {
+	path, left := drainedFile(t, 50, 9000)
+	for range 15 {
+		cmd, _, out := child(t, "compacter", path)
+		for range 1 + rand.IntN(5) {
+			out.Scan()
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		for out.Scan() {
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Fatal("the other process ended by itself")
+		}
+		q, err := Open(path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkUnfinished(t, q, len(left))
+		checkPages(t, q)
+		checkIndexes(t, q)
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

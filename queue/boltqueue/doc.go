@@ -125,9 +125,9 @@
 //
 // These tests kill the process, take the power, make the disk fail and damage files, as often as they are told to:
 //
-//	go test -run 'TestKill' . -args -kill.rounds 500
-//	go test -run 'TestPowerLoss' . -args -power.images 0
-//	go test -run 'TestFailingDisk' . -args -inject.all
-//	go test -run 'TestDamage' . -args -damage.files 1000
-//	go test -run 'TestSalvage' . -args -salvage.all
+//	go test ./queue/boltqueue -run TestKill -kill.rounds 500
+//	go test ./queue/boltqueue -run TestPowerLoss -power.images 0
+//	go test ./queue/boltqueue -run TestFailingDisk -inject.all
+//	go test ./queue/boltqueue -run TestDamage -damage.files 1000
+//	go test ./queue/boltqueue -run TestSalvage -salvage.all
 package boltqueue

@@ -43,8 +43,8 @@
 //
 // The commands, which print more than this:
 //
-//	go test -run '^$' -bench . -benchtime 5s ./queue/boltqueue
-//	go test -run '^$' -bench Drained -drained 100000 ./queue/boltqueue
-//	go test -run '^$' -bench Depth -depth.jobs 1000000 -timeout 30m ./queue/boltqueue
-//	go test -run LargeBodyMemory -v ./queue/boltqueue
+//	go test ./queue/boltqueue -run '^$' -bench . -benchtime 5s
+//	go test ./queue/boltqueue -run '^$' -bench Drained -drained 100000
+//	go test ./queue/boltqueue -run '^$' -bench Depth -depth.jobs 1000000 -benchtime 1x -timeout 30m
+//	go test ./queue/boltqueue -run LargeBodyMemory -v
 package boltqueue

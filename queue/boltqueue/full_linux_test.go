@@ -254,3 +254,31 @@ func TestCompactDiskFull(t *testing.T) {
 	}
 	checkCopied(t, path, left, 9000)
 }
+
+// On a disk that can only be read a queue isn't opened, the error says why, and nothing is lost by trying.
+func TestReadOnlyDisk(t *testing.T) {
+	dir := mount(t, 8<<20)
+	path := filepath.Join(dir, "mail.db")
+	q, err := Open(path, Options{MinFree: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustEnqueue(t, q, message("a", random(1, 1000), "example.com"))
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	remount := func(flags uintptr) {
+		t.Helper()
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remount(syscall.MS_RDONLY)
+	_, err = Open(path, Options{MinFree: -1})
+	wantPathError(t, path, err, syscall.EROFS)
+	_, err = Open(filepath.Join(dir, "new.db"), Options{MinFree: -1})
+	wantPathError(t, filepath.Join(dir, "new.db"), err, syscall.EROFS)
+	remount(0)
+	q = mustOpen(t, path, Options{MinFree: -1})
+	checkBody(t, q, "a", random(1, 1000))
+}

@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 		err = send(path, os.Getenv(firstMessage))
 	case "waiter":
 		err = await(path)
+	case "compacter":
+		err = compactOn(path)
 	case "deliverer":
 		err = deliver(path)
 	case "worker":

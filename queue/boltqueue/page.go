@@ -14,6 +14,9 @@ type pages struct {
 	pageSize  int64
 	highWater uint64 // the first page beyond those in use
 	buf       []byte // beginning of the page that was read last
+	window    []byte // what was read ahead
+	windowAt  int64  // where it stands in the file
+	next      int64  // where the page that was read last ends
 	key, last []byte // keys of it that don't stand in buf, and the one before the last
 	inner     *pages // for pages that stand in a value
 }
@@ -57,9 +60,30 @@ func (r *pages) page(id uint64, kinds uint16) (p page, err error) {
 	return p, err
 }
 
+// Pages that come one after the other, without large gaps, are read many at a time: a file that isn't in the system's cache
+// would else be read at the speed of a disk that is asked for a page and then for another.
+const (
+	windowSize = 256 << 10
+	maxGap     = 32 << 10
+)
+
 func (r *pages) read(id uint64, n int64) error {
+	at := int64(id) * r.pageSize
+	if gap := at - r.next; n == r.pageSize && gap >= 0 && gap < maxGap && at >= r.windowAt+int64(len(r.window)) {
+		r.window = slices.Grow(r.window[:0], windowSize)[:windowSize]
+		read, err := r.f.ReadAt(r.window, at)
+		if err != nil && err != io.EOF {
+			read = 0 // it may be another page that can't be read
+		}
+		r.window, r.windowAt = r.window[:read], at
+	}
+	r.next = at + n
 	r.buf = slices.Grow(r.buf[:0], int(n))[:n]
-	_, err := r.f.ReadAt(r.buf, int64(id)*r.pageSize)
+	if from := at - r.windowAt; from >= 0 && from+n <= int64(len(r.window)) {
+		copy(r.buf, r.window[from:])
+		return nil
+	}
+	_, err := r.f.ReadAt(r.buf, at)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -97,6 +98,7 @@ func (w *walker) walkAll() error {
 	if err := w.descend(step{id: w.meta.root}); err != nil {
 		return err
 	}
+	slices.Sort(w.segments) // so that the file is read from its beginning to its end
 	for _, id := range w.segments {
 		if w.descend(step{id: id, depth: segmentDepth}) != nil {
 			w.torn = true

@@ -4,7 +4,6 @@ package boltqueue
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -48,16 +47,6 @@ func TestCompactLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkCopied(t, path, left, 9000)
-}
-
-// compactOn compacts the file until it is killed.
-func compactOn(path string) error {
-	for {
-		if err := Compact(path, Options{}); err != nil {
-			return err
-		}
-		fmt.Println("compacted")
-	}
 }
 
 // A kill at any moment of a compaction leaves the old file or the new one, and both have everything.

@@ -298,3 +298,13 @@ func await(path string) error {
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return errors.Join(err, q.Close())
 }
+
+// compactOn compacts the file until it is killed.
+func compactOn(path string) error {
+	for {
+		if err := Compact(path, Options{}); err != nil {
+			return err
+		}
+		fmt.Println("compacted")
+	}
+}

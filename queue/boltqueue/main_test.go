@@ -20,7 +20,7 @@ const (
 
 func TestMain(m *testing.M) {
 	var err error
-	switch path := os.Getenv(pathVariable); os.Getenv(roleVariable) {
+	switch path, role := os.Getenv(pathVariable), os.Getenv(roleVariable); role {
 	case "":
 		os.Exit(m.Run())
 	case "holder":
@@ -33,16 +33,14 @@ func TestMain(m *testing.M) {
 		err = compactOn(path)
 	case "deliverer":
 		err = deliver(path)
-	case "worker":
-		err = work(path, os.Getenv(firstMessage))
 	case "victim":
 		err = readDamaged(path, os.Getenv(firstMessage))
-	case "sufferer":
-		err = suffer(path)
 	case "opener":
 		err = openOnly(path)
 	case "depth":
 		err = lookInto(path)
+	default:
+		err = play(role, path)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

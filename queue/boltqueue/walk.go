@@ -7,8 +7,8 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"math/bits"
 	"os"
-	"slices"
 	"syscall"
 )
 
@@ -28,7 +28,7 @@ type walker struct {
 	used     []uint64 // a bit for each page; nil to walk through a few, which are noted as
 	extents  []extent
 	ahead    []step
-	segments []uint64 // where the segments of bodies begin
+	segments []uint64 // a bit for each page where a segment of a body begins
 	torn     bool     // a segment has pages that can't be found
 }
 
@@ -50,7 +50,7 @@ func (w *walker) walk() error {
 	if err := w.descend(step{id: w.meta.root}); err != nil {
 		return err
 	}
-	for _, id := range w.segments {
+	for id := range w.eachSegment {
 		if err := w.use(id, id+1); err != nil {
 			return err
 		}
@@ -98,8 +98,7 @@ func (w *walker) walkAll() error {
 	if err := w.descend(step{id: w.meta.root}); err != nil {
 		return err
 	}
-	slices.Sort(w.segments) // so that the file is read from its beginning to its end
-	for _, id := range w.segments {
+	for id := range w.eachSegment {
 		if w.descend(step{id: id, depth: segmentDepth}) != nil {
 			w.torn = true
 		}
@@ -179,11 +178,36 @@ func (w *walker) enter(s step, p page, e element) error {
 		return err
 	}
 	if s.depth+1 == segmentDepth {
-		w.segments = append(w.segments, root)
-		return nil
+		return w.note(root)
 	}
 	w.ahead = append(w.ahead, step{id: root, depth: s.depth + 1, bucket: string(e.key)})
 	return nil
+}
+
+// note notes the page where a segment begins.
+func (w *walker) note(id uint64) error {
+	if id < 2 || id >= w.highWater {
+		return damaged("refers to a page %d, which is not one of %d", id, w.highWater)
+	}
+	if w.segments == nil {
+		w.segments = make([]uint64, len(w.used))
+	}
+	if bit := uint64(1) << (id % 64); w.segments[id/64]&bit == 0 {
+		w.segments[id/64] |= bit
+		return nil
+	}
+	return damaged("refers to page %d twice", id)
+}
+
+// eachSegment yields the pages that were noted, in the order of the file, in which it is read fastest.
+func (w *walker) eachSegment(yield func(id uint64) bool) {
+	for i, word := range w.segments {
+		for ; word != 0; word &= word - 1 {
+			if !yield(uint64(64*i + bits.TrailingZeros64(word))) {
+				return
+			}
+		}
+	}
 }
 
 // use marks pages, which nothing else may use.

@@ -37,10 +37,6 @@ type Queue struct {
 	waiting []*member  // the line to the writer
 	closed  bool
 	doubt   *doubt // what must be settled before anything is written; nil almost always
-
-	observe func(Event)
-	telling sync.Mutex      // guards told, and is held while observe runs
-	told    map[string]bool // what was said to be unreadable
 }
 
 var (

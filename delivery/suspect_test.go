@@ -29,6 +29,7 @@ func crashed(t *testing.T, file string, observe func(boltqueue.Event)) (*boltque
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { q.Close() })
+	synctest.Wait() // until what there is to observe was told
 	return q, copied
 }
 

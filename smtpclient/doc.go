@@ -23,6 +23,9 @@
 //	        [RSET] -> MAIL -> RCPT ... -> BDAT ... -> BDAT LAST     as often as Reusable says
 //	Close   QUIT
 //
+// A [Client] does all of this for one host: it dials when there is a message, keeps the session for the next, and dials once more
+// when the session turns out to be stale. Whoever wants to decide these things uses a [Session].
+//
 // The names in the first two lines are, in lower case, the values of [Phase], the body with its dot, or all of BDAT, being
 // PhaseBody. RSET comes only after a transaction that was left open. How often the client waits for the server depends on
 // what that offers:
@@ -40,7 +43,7 @@
 //
 // One Send is one transaction, or more: one for as many recipients as the server takes at once, be it that it announces a
 // limit or refuses the next; and a second one if an extension that can be done without is refused. A server that offers
-// CHUNKING and doesn't know BDAT is the caller's business ([ErrChunking]), as that takes another session.
+// CHUNKING and doesn't know BDAT is the caller's business, or a Client's ([ErrChunking]), as that takes another session.
 //
 // # Opening a session
 //

@@ -45,6 +45,29 @@ func Example() {
 	// nobody@example.org: rcpt: 550 5.1.1 no such user
 }
 
+// A client keeps its session from one message to the next.
+func ExampleClient() {
+	server := smtptest.NewServer(nil)
+	defer server.Close()
+
+	client := smtpclient.NewClient([]string{server.Addr}, &smtpclient.Options{LocalName: "client.example.com"})
+	defer client.Close()
+	for _, address := range []string{"ann@example.org", "bob@example.org"} {
+		e := &smtpclient.Envelope{From: "me@example.com", To: []smtpclient.Recipient{{Address: address}}}
+		results, err := client.Send(context.Background(), e, strings.NewReader("Subject: Hello\r\n\r\nHello.\r\n"))
+		if err != nil {
+			log.Print(err) // the next message goes on a new session
+		}
+		fmt.Printf("%s: %v\n", address, results[0].Reply)
+	}
+	connections, _, _ := server.Connections()
+	fmt.Println("connections:", connections)
+	// Output:
+	// ann@example.org: 250 2.0.0 taken, 26 octets
+	// bob@example.org: 250 2.0.0 taken, 26 octets
+	// connections: 1
+}
+
 // A dial function decides how a connection is made, such as through a SOCKS proxy.
 func ExampleOptions_dial() {
 	server := smtptest.NewServer(nil)

@@ -10,6 +10,8 @@ func play(role, path string) error {
 	switch role {
 	case "worker":
 		return work(path, os.Getenv(firstMessage))
+	case "cramped":
+		return cramp(path)
 	case "sufferer":
 		return suffer(path)
 	}

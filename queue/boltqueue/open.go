@@ -2,6 +2,7 @@ package boltqueue
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/postroad/postroad/queue"
 	bolt "go.etcd.io/bbolt"
@@ -90,7 +92,6 @@ func pathError(path string, err error) error {
 
 // open opens the file, checks it, and reads from it what is kept in memory.
 func (q *Queue) open(o Options) (err error) {
-	var newest *meta
 	defer func() {
 		if err != nil && q.db != nil {
 			err = errors.Join(err, q.db.Close())
@@ -100,30 +101,23 @@ func (q *Queue) open(o Options) (err error) {
 	}()
 	defer rescue(&err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	// The freelist is stored when the file is closed, not with every commit: it has 8 octets for each free page, which is
-	// megabytes once a large queue was drained. A file that was not closed has none, and is scanned for free pages. As a hash
-	// map it doesn't slow down when much is free. More is mapped than there is, so that the writer need not wait for readers to
-	// end whenever the file has grown: a backup is one that takes time.
-	q.db, err = bolt.Open(q.path, 0o600, &bolt.Options{
-		FreelistType:   bolt.FreelistMapType,
-		NoFreelistSync: true,
-		Timeout:        max(o.LockWait, 1), // zero would wait for ever
-		OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
-			q.file, newest, err = openChecked(name, flag, perm, o)
-			return q.file, err
-		},
-		InitialMmapSize: mapReserve,
-	})
+	fresh, newest, err := q.openBolt(o, mapReserve)
+	if errors.Is(err, syscall.ENOMEM) { // the process may not have so many addresses
+		var again bool
+		again, newest, err = q.openBolt(o, 0)
+		fresh = fresh || again
+	}
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return queue.ErrLocked
 	}
 	if err != nil {
 		return err
 	}
-	if newest == nil {
+	if fresh {
 		err = syncFolder(q.path)
-	} else {
-		err = newest.renew(q.file)
+	}
+	if newest != nil {
+		err = cmp.Or(err, newest.renew(q.file))
 	}
 	if err != nil {
 		return err
@@ -150,6 +144,28 @@ func (q *Queue) open(o Options) (err error) {
 		defer func() { q.report(t.unreadable) }()
 		return errors.Join(q.readLanes(t), q.readLastBody(b), q.readFinished(t))
 	})
+}
+
+// openBolt has bbolt open the file, with so much of it mapped at least. It reports whether the file is new, and returns the
+// meta that counts if it isn't.
+//
+// The freelist is stored when the file is closed, not with every commit: it has 8 octets for each free page, which is
+// megabytes once a large queue was drained. A file that was not closed has none, and is scanned for free pages. As a hash
+// map it doesn't slow down when much is free. More is mapped than there is, so that the writer need not wait for readers to
+// end whenever the file has grown: a backup is one that takes time.
+func (q *Queue) openBolt(o Options, mapped int) (fresh bool, newest *meta, err error) {
+	q.db, err = bolt.Open(q.path, 0o600, &bolt.Options{
+		FreelistType:   bolt.FreelistMapType,
+		NoFreelistSync: true,
+		Timeout:        max(o.LockWait, 1), // zero would wait for ever
+		OpenFile: func(name string, flag int, perm os.FileMode) (f *os.File, err error) {
+			f, newest, err = openChecked(name, flag, perm, o)
+			q.file, fresh = f, err == nil && newest == nil
+			return f, err
+		},
+		InitialMmapSize: mapped,
+	})
+	return fresh, newest, err
 }
 
 // epochBits is how many of a token's bits count claims; those above them count how often the file was opened, so that no

@@ -29,9 +29,10 @@ func Check(path string, report func(problem string)) (err error) {
 		c.wrong("", "an index has no entry %q", key)
 	}
 	c.readBodies()
-	for _, name := range []string{fileBucket, notesBucket} {
+	for _, name := range []string{fileBucket, notesBucket, claimedBucket} {
 		c.each(name, func(key []byte, at location) { c.readable(name, key, at) })
 	}
+	c.checkCount()
 	return nil
 }
 
@@ -54,6 +55,26 @@ func (c *inspection) readable(bucket string, key []byte, at location) bool {
 		c.problem(bucket, err)
 	}
 	return err == nil
+}
+
+// checkCount checks the number of unfinished messages that the file keeps.
+func (c *inspection) checkCount() {
+	n := uint64(0)
+	for _, m := range c.messages {
+		if m.Unfinished > 0 {
+			n++
+		}
+	}
+	c.each(fileBucket, func(key []byte, at location) {
+		if string(key) != unfinishedKey {
+			return
+		}
+		fields, err := c.record(key, at)
+		d := decoder{b: fields}
+		if has := d.uint(63); err == nil && has != n {
+			c.wrong(fileBucket, "%d messages are unfinished, the file says %d", n, has)
+		}
+	})
 }
 
 // readMessages reads all messages without what a check has no use for.

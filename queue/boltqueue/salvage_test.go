@@ -197,6 +197,8 @@ func TestCheck(t *testing.T) {
 		"octets that can be read":    func(x *tx) error { return deleteBody(x, bodyOf(x, "m59")) },
 		"that belongs to no message": func(x *tx) error { _, err := x.bodies.CreateBucket(segmentKey(1000, headPart, 0)); return err },
 		"wrong checksum":             func(x *tx) error { return x.notes.Put([]byte("note"), []byte("a value like no other")) },
+		"the file says":              func(x *tx) error { return putNumber(x.lanes.Tx().Bucket([]byte(fileBucket)), unfinishedKey, 1000) },
+		"claimed":                    func(x *tx) error { return x.claimed.Put(jobKey(queue.Key{ID: "x"}), []byte("a note like no other")) },
 		"there is no bucket":         func(x *tx) error { return x.lanes.Tx().DeleteBucket([]byte(marksBucket)) },
 	} {
 		path := write(t, sample(t))

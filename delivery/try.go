@@ -167,30 +167,10 @@ func (r *run) visit(ctx context.Context, t *try, host mx.Host, ignore []string) 
 		t.hosts++
 	}
 	t.tls = tlsVersion(session)
-	for open := t.open(); len(open) > 0; {
-		err := r.transact(ctx, t, session, host, open)
-		if errors.Is(err, smtpclient.ErrChunking) { // nobody has anything: the same once more, and this can't happen again
-			r.visit(ctx, t, host, session.Refused())
-			return
-		}
-		open = t.later(open)
-		if err != nil || !session.Reusable() {
-			break
-		}
+	err = r.transact(ctx, t, session, host, t.open())
+	if errors.Is(err, smtpclient.ErrChunking) { // nobody has anything: the same once more, and this can't happen again
+		r.visit(ctx, t, host, session.Refused())
 	}
-}
-
-// later returns which of the recipients at indexes asked for the next transaction, none if all did: then that wouldn't help.
-func (t *try) later(indexes []int) (later []int) {
-	for _, i := range indexes {
-		if t.results[i].verdict.Outcome == retry.Later {
-			later = append(later, i)
-		}
-	}
-	if len(later) == len(indexes) {
-		return nil
-	}
-	return later
 }
 
 // dial opens a session. A host whose TLS fails, where nobody demands any, gets the message in plaintext, but not at the

@@ -152,7 +152,7 @@ func TestCutWhileOpen(t *testing.T) {
 	if _, err := q.Enqueue(ctx, message("new", nil, "example.com")); !errors.Is(err, queue.ErrDamaged) {
 		t.Errorf("Enqueue: error %v", err)
 	}
-	if err := q.Close(); err == nil {
-		t.Error("Close has stored something")
-	}
+	_ = q.Close() // which fails only if it needs a page that has gone
+	_, err = Open(path, Options{})
+	wantPathError(t, path, err, queue.ErrDamaged)
 }

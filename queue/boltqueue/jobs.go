@@ -85,12 +85,6 @@ func (q *Queue) page(ctx context.Context, list lister, f *queue.Filter) (jobs []
 			return err
 		}
 		for _, j := range found {
-			if err := t.addMessage(j); err != nil {
-				if !t.pass(j.Key, err) {
-					return err
-				}
-				continue
-			}
 			if f.Match(&j.Job) {
 				q.claims.show(&j.Job)
 				jobs = append(jobs, &j.Job)
@@ -125,6 +119,9 @@ func (l *keyLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 		var j *jobRecord
 		if err == nil {
 			j, err = readJob(key, k, v)
+		}
+		if err == nil {
+			err = t.addMessage(j)
 		}
 		if t.pass(key, err) {
 			continue

@@ -2,7 +2,6 @@ package boltqueue
 
 import (
 	"bufio"
-	"hash/crc32"
 	"io"
 	"math/bits"
 
@@ -40,10 +39,8 @@ func (c *copier) size() int64 { return int64(c.count+1) * c.pageSize }
 // copy writes a file with the same contents, that was closed and has no free pages.
 func (c *copier) copy(w io.Writer) error {
 	out := bufio.NewWriterSize(w, 1<<20)
-	free := make([]byte, c.pageSize)
-	native.PutUint64(free, c.count)
-	native.PutUint16(free[8:], freelistFlag)
-	for _, b := range c.metas(crc32.Checksum(free, crc32.MakeTable(crc32.Castagnoli))) {
+	free := freelistPage(c.count, nil, c.pageSize)
+	for _, b := range c.metas(checksum(nil, free)) {
 		if _, err := out.Write(b); err != nil {
 			return err
 		}

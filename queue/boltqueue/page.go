@@ -191,6 +191,22 @@ func (r *pages) inline(v []byte) (page, error) {
 	})
 }
 
+// freelistPage returns the page, with what overflows from it, that lists these pages, as bbolt writes it.
+func freelistPage(id uint64, free []byte, pageSize int64) []byte {
+	count := len(free) / 8
+	list := make([]byte, pageHeader, pageHeader+8+len(free))
+	native.PutUint64(list, id)
+	native.PutUint16(list[8:], freelistFlag)
+	native.PutUint16(list[10:], uint16(min(count, 0xffff)))
+	if count >= 0xffff {
+		list = native.AppendUint64(list, uint64(count))
+	}
+	list = append(list, free...)
+	pages := (int64(len(list)) + pageSize - 1) / pageSize
+	native.PutUint32(list[12:], uint32(pages-1))
+	return append(list, make([]byte, pages*pageSize-int64(len(list)))...)
+}
+
 // sum is the checksum of a page.
 func (r *pages) sum(p page) (uint32, error) {
 	h := crc32.New(crc32.MakeTable(crc32.Castagnoli))

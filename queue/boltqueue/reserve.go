@@ -75,11 +75,16 @@ func (r *room) extend(from, end, more int64) error {
 		more = end
 	}
 	err := allocate(r.file, from, more-from)
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if diskFull(err) {
 		return fmt.Errorf("no room on the disk: %w", err)
 	}
 	r.reserved = max(r.reserved, more) // also if this file system can't do it: then a write will tell
 	return nil
+}
+
+// diskFull reports whether err says that there is no room, on the disk or for this user.
+func diskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // makeRoom reserves room for the changes of a group, and returns those that there is room for. The others have failed.

@@ -4,12 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"hash/crc32"
 	"io"
 	"math/bits"
 	"os"
-	"syscall"
 )
 
 // walker visits the pages of a file in the order of its tree, before bbolt does. Every reference is checked before it is
@@ -274,34 +271,22 @@ func (w *walker) sumFreelist() uint32 {
 // syncs, and makes it count by writing the meta page that doesn't count now.
 func (w *walker) storeFreelist() (*meta, error) {
 	var free []byte
-	count := uint64(0)
 	for id := uint64(2); id < w.highWater; id++ {
 		if !w.uses(id) && !w.torn {
 			free = native.AppendUint64(free, id)
-			count++
 		}
 	}
-	list := make([]byte, pageHeader, pageHeader+8+len(free))
-	native.PutUint64(list, w.highWater)
-	native.PutUint16(list[8:], freelistFlag)
-	native.PutUint16(list[10:], uint16(min(count, 0xffff)))
-	if count >= 0xffff {
-		list = native.AppendUint64(list, count)
-	}
-	list = append(list, free...)
-	pages := (uint64(len(list)) + uint64(w.pageSize) - 1) / uint64(w.pageSize)
-	native.PutUint32(list[12:], uint32(pages-1))
-	list = append(list, make([]byte, int(pages)*int(w.pageSize)-len(list))...)
+	list := freelistPage(w.highWater, free, w.pageSize)
 	err := writeSynced(w.file, list, int64(w.highWater)*w.pageSize)
-	if full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT); full && !w.torn {
+	if diskFull(err) && !w.torn {
 		return w.meta, nil // bbolt will look at all pages again, and survive that
 	} else if err != nil {
 		return nil, err
 	}
 	next := *w.meta
-	next.flags = crc32.Checksum(list, crc32.MakeTable(crc32.Castagnoli))
+	next.flags = checksum(nil, list)
 	next.freelist = w.highWater
-	next.highWater += pages
+	next.highWater += uint64(len(list)) / uint64(w.pageSize)
 	next.txid++
 	next.offset = int64(next.txid%2) * next.pageSize
 	next.raw = next.encode()

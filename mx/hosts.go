@@ -33,7 +33,7 @@ func (r *Resolver) hosts(ctx context.Context, list []exchanger) ([]Host, error) 
 	var hosts []Host
 	for i, e := range list {
 		if len(addrs[i]) > 0 {
-			hosts = append(hosts, Host{Name: e.host, Addrs: addrs[i], Port: cmp.Or(r.Port, 25)})
+			hosts = append(hosts, Host{Name: e.host, Addrs: addrs[i], Port: cmp.Or(r.Port, 25), Preference: e.preference})
 		}
 	}
 	if len(hosts) == 0 {

@@ -1,6 +1,9 @@
 package mx
 
-import "net/netip"
+import (
+	"crypto/tls"
+	"net/netip"
+)
 
 // Route is the answer of a Router. It is read-only, since routers may share it.
 type Route struct {
@@ -12,12 +15,19 @@ type Route struct {
 
 // Host is one server that takes mail for a domain.
 type Host struct {
-	Name     string       // as the MX record or the host program names it; what a certificate must prove
-	Addrs    []netip.Addr // in the order to try them; at least one
-	Port     uint16       // usually 25
-	TLS      TLS
-	Implicit bool         // TLS from the first octet, as on port 465, instead of STARTTLS
-	Auth     *Credentials // nil: no authentication
+	Name       string       // as the MX record or the host program names it; what a certificate must prove
+	Addrs      []netip.Addr // in the order to try them; at least one
+	Port       uint16       // usually 25
+	Preference uint16       // that of the MX record: a host may stand in for those of equal preference, not for better ones
+	TLS        TLS
+	Implicit   bool         // TLS from the first octet, as on port 465, instead of STARTTLS
+	Auth       *Credentials // nil: no authentication
+	// Verify, if not nil, is asked about the connection after each handshake, and its error ends the session. A host with
+	// Verify is never met in plaintext.
+	Verify func(tls.ConnectionState) error
+	// Policy names what Verify checks. A session may be used for another domain if that domain's own route has a host of
+	// the same name, address, TLS and Policy.
+	Policy string
 }
 
 // Credentials log in to a relay.

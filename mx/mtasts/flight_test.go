@@ -1,0 +1,136 @@
+package mtasts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Routes that come while a policy is fetched wait for it, and fetch nothing.
+func TestOneFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.announce("example.org", "1", slow(time.Second, file(Enforce, week, "mx1.example.org")))
+		done := make(chan bool)
+		for range 10 {
+			go func() {
+				w.expect(w, "example.org", enforced)
+				done <- true
+			}()
+		}
+		for range 10 {
+			<-done
+		}
+		if n := w.fetches("example.org"); n != 1 {
+			t.Errorf("%d fetches", n)
+		}
+	})
+}
+
+// When the one who fetches gives up, one of those who wait goes on; nobody takes that for a failure of the policy host.
+func TestLeaderGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.announce("example.org", "1", slow(10*time.Second, file(Enforce, week, "mx1.example.org")))
+		cancelled, cancel := context.WithCancel(t.Context())
+		deadline, stop := context.WithTimeout(t.Context(), 2*time.Second)
+		defer stop()
+		done := make(chan string)
+		for _, ctx := range []context.Context{cancelled, deadline, t.Context()} {
+			go func() { done <- outcome(w.Route(ctx, "example.org")) }()
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		cancel()
+		for i, want := range []string{"451 4.3.0", "451 4.3.0", enforced} {
+			if got := <-done; got != want {
+				t.Errorf("the end %d is %s, want %s", i+1, got, want)
+			}
+		}
+		if told := w.told(); told != "example.org: enforce, unmatched [mx2.example.org]" {
+			t.Errorf("told %q", told)
+		}
+	})
+}
+
+// A Route whose caller has no time is an error, not a route without a policy.
+func TestCallerGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.announce("example.org", "1", hang)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := w.Route(ctx, "example.org"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if _, err := w.Route(ctx, "example.org"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		w.announce("example.org", "1", file(Enforce, week, "mx1.example.org"))
+		w.expect(w, "example.org", enforced)
+	})
+}
+
+// A refresh that Close ends doesn't take those along who wait for it.
+func TestCloseWithWaiters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.announce("example.org", "1", file(Enforce, time.Hour, "mx1.example.org"))
+		w.expect(w, "example.org", enforced)
+		time.Sleep(time.Hour - 30*time.Second)
+		w.announce("example.org", "1", slow(50*time.Second, file(Enforce, week, "mx2.example.org")))
+		w.expect(w, "example.org", enforced) // and refreshes
+		time.Sleep(30 * time.Second)         // expired
+		done := make(chan bool)
+		go func() {
+			w.expect(w, "example.org", "mx2.example.org verified")
+			done <- true
+		}()
+		synctest.Wait()
+		w.Close()
+		<-done
+	})
+}
+
+// One who comes too late to wait for a fetch finds what it stored, as does another process.
+func TestFetchedMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	store := &disk{}
+	w.announce("example.org", "1", file(Enforce, week, "mx1.example.org"))
+	w.expect(w.start(store), "example.org", enforced)
+	if found := w.start(store).fetch(t.Context(), "example.org", "2"); found == nil || found.id != "1" {
+		t.Errorf("found %+v", found)
+	}
+	if n := w.fetches("example.org"); n != 1 {
+		t.Errorf("%d fetches", n)
+	}
+}
+
+// What is remembered of fetches is bounded, and fetches under way are not forgotten.
+func TestFlightsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s flights
+		running, _ := s.join("running.example", "1")
+		for i := range 3 * maxFlights {
+			f, mine := s.join(fmt.Sprintf("%d.example", i), "1")
+			if !mine {
+				t.Fatalf("%s was there before", f.domain)
+			}
+			s.end(f, false)
+		}
+		if n := len(s.byDomain); n > maxFlights || n < maxFlights/2 {
+			t.Errorf("%d are remembered", n)
+		}
+		if f, mine := s.join("running.example", "1"); mine || f != running {
+			t.Error("a flight was forgotten while it was under way")
+		}
+		time.Sleep(pause)
+		s.forget()
+		if n := len(s.byDomain); n != 1 {
+			t.Errorf("%d are remembered after the pause", n)
+		}
+	})
+}

@@ -34,7 +34,7 @@ func TestServersInTurn(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c := &Client{Timeout: 500 * time.Millisecond}
+			c := &Client{Timeout: time.Second}
 			for _, s := range tt.servers {
 				c.Servers = append(c.Servers, serve(t, s))
 			}
@@ -101,7 +101,7 @@ func TestSilentServersAreAskedLast(t *testing.T) {
 
 func TestSecondLookupSkipsTheSilentServer(t *testing.T) {
 	var first, second atomic.Int32
-	c := &Client{Timeout: 300 * time.Millisecond, Servers: []string{
+	c := &Client{Timeout: time.Second, Servers: []string{
 		serve(t, counting(&first, silent)), serve(t, counting(&second, replying(t, "x.example. 0 A 192.0.2.1"))),
 	}}
 	for range 5 {

@@ -7,7 +7,12 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
+	"net/netip"
+	"syscall"
+
+	"github.com/postroad/postroad/mx"
 )
 
 // FetchError says why a domain that announces a policy has none that can be used.
@@ -80,10 +85,28 @@ func (r *Router) transport() http.RoundTripper {
 // newTransport returns a transport for one fetch. It keeps no connection and asks for no compression, so that what it holds and
 // reads is bounded by the file. A configuration of one's own also means HTTP/1.1, which is enough for a file.
 func newTransport() *http.Transport {
+	dialer := &net.Dialer{ControlContext: publicOnly}
 	return &http.Transport{
+		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxPolicy,
 	}
+}
+
+// publicOnly refuses to connect to an address that isn't public: anybody's DNS could point us at servers inside. It sees the
+// address that is dialled, whatever the DNS said before. What is public is for an [mx.Resolver] to say.
+func publicOnly(ctx context.Context, _, address string, _ syscall.RawConn) error {
+	dialled, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	addr := dialled.Addr().Unmap()
+	literal := "[" + addr.String() + "]"
+	if addr.Is6() {
+		literal = "[IPv6:" + addr.String() + "]"
+	}
+	_, err = (&mx.Resolver{}).Route(ctx, literal)
+	return err
 }

@@ -95,10 +95,13 @@ func (r *Router) policy(ctx context.Context, domain string, route *mx.Route) (*P
 	if err != nil {
 		return nil, fmt.Errorf("MTA-STS policies can't be read: %w", err)
 	}
-	if id, due := r.due(ctx, domain, current); due {
-		if current != nil && !current.blocks(route) {
-			r.refresh(ctx, domain, id)
-		} else if found := r.fetch(ctx, domain, id); found != nil {
+	id, due := r.due(ctx, domain, current)
+	switch {
+	case !due || ctx.Err() != nil:
+	case current != nil && !current.blocks(route):
+		r.refresh(ctx, domain, id)
+	default:
+		if found := r.fetch(ctx, domain, id); found != nil {
 			current = found
 		}
 	}

@@ -84,7 +84,7 @@ func TestHTTPS(t *testing.T) {
 		"name in the subject":    {ca.issue(func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: "mta-sts.example.org"} }), plain, WebPKIInvalid},
 		"expired certificate":    {ca.issue(expired, "mta-sts.example.org"), plain, WebPKIInvalid},
 		"unknown authority":      {stranger.issue(nil, "mta-sts.example.org"), plain, WebPKIInvalid},
-		"redirect":               {good, http.RedirectHandler("https://mta-sts.example.org/", 301).ServeHTTP, FetchFailed},
+		"redirect":               {good, http.RedirectHandler("https://mta-sts.example.org/", http.StatusMovedPermanently).ServeHTTP, FetchFailed},
 		"redirect with a policy": {good, status(302, plain), FetchFailed},
 		"404":                    {good, status(404, plain), FetchFailed},
 		"500":                    {good, status(500, plain), FetchFailed},

@@ -5,8 +5,8 @@ type Event interface{ event() }
 
 // Applied says that a route was held against a policy, in mode [Testing] or [Enforce].
 type Applied struct {
-	Domain    string // as the policy's owner has it: in lower case, in A-labels
-	Policy    *Policy
+	Domain    string   // as the policy's owner has it: in lower case, in A-labels
+	Policy    *Policy  // shared: not to be changed
 	Unmatched []string // hosts of the route that the policy doesn't allow: left out if it is enforced
 }
 

@@ -10,7 +10,7 @@ import (
 // Bounds on fetches.
 const (
 	pause        = 5 * time.Minute // between two of one domain, whatever came of the first (RFC 8461, section 3.3)
-	maxRefreshes = 16              // under way that no Route waits for
+	maxRefreshes = 64              // under way that no Route waits for
 	maxFlights   = 4096            // remembered because they failed; to forget one costs another fetch
 )
 

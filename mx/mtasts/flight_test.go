@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,9 @@ func TestOneFlight(t *testing.T) {
 		}
 		if n := w.fetches("example.org"); n != 1 {
 			t.Errorf("%d fetches", n)
+		}
+		if n := len(w.flights.byDomain); n != 0 {
+			t.Errorf("%d fetches are remembered, though the policies are stored", n)
 		}
 	})
 }
@@ -71,6 +75,36 @@ func TestCallerGivesUp(t *testing.T) {
 		}
 		w.announce("example.org", "1", file(Enforce, week, "mx1.example.org"))
 		w.expect(w, "example.org", enforced)
+		w.fetches("example.org")
+		time.Sleep(48 * time.Hour)
+		if _, err := w.Route(ctx, "example.org"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if n := w.fetches("example.org"); n != 0 {
+			t.Errorf("%d fetches for a caller who is gone", n)
+		}
+	})
+}
+
+// Close returns when nothing goes on any more.
+func TestCloseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.announce("example.org", "1", file(Enforce, week, "mx1.example.org"))
+		w.expect(w, "example.org", enforced)
+		time.Sleep(24 * time.Hour)
+		w.announce("example.org", "1", tripFunc(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			time.Sleep(time.Second)
+			return nil, r.Context().Err()
+		}))
+		w.expect(w, "example.org", enforced)
+		start := time.Now()
+		w.Close()
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("closed after %v", took)
+		}
 	})
 }
 
@@ -106,6 +140,9 @@ func TestFetchedMeanwhile(t *testing.T) {
 	}
 	if n := w.fetches("example.org"); n != 1 {
 		t.Errorf("%d fetches", n)
+	}
+	if _, due := w.due(t.Context(), "example.org", &kept{&Policy{}, "2", time.Now()}); due {
+		t.Error("another fetch is due at once")
 	}
 }
 

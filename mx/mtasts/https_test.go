@@ -43,6 +43,7 @@ func stall(beginning string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if beginning != "" {
 			w.Header().Set("Content-Type", "text/plain")
+			w.Header().Set("Content-Length", "1000") // or the end of the connection could be that of the policy
 			io.WriteString(w, beginning)
 			w.(http.Flusher).Flush()
 		}

@@ -65,10 +65,10 @@ func (r *Router) Route(ctx context.Context, domain string) (*mx.Route, error) {
 func (r *Router) Close() { r.flights.close() }
 
 // policyDomain returns the domain whose policy counts, in the form that the DNS has: exactly that of the address, never a parent
-// (RFC 8461, section 3.4). Address literals have no policies.
+// (RFC 8461, section 3.4). What isn't a domain name, such as an address literal, has no policy.
 func policyDomain(domain string) (string, bool) {
 	const most = 1024 // longer than any with U-labels that fits into the DNS
-	if len(domain) > most || strings.HasPrefix(domain, "[") {
+	if len(domain) > most {
 		return "", false
 	}
 	name := strings.ToLower(strings.TrimSuffix(domain, "."))

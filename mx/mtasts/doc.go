@@ -31,10 +31,10 @@
 //	enforce   matched    none     refused     yes
 //	enforce   matched    invalid  refused     yes
 //	enforce   matched    valid    verified    yes
-//	enforce   unmatched  any      refused     yes
+//	enforce   unmatched  any      left-out    yes
 //
-// After a refusal the next host is tried; when none is left, mail waits, and bounces at its expiry. At each attempt the domain is
-// asked whether it has a new policy.
+// A host that is left out, or refused in the handshake, makes room for the next one; when none is left, mail waits, and bounces at
+// its expiry. At each attempt the domain is asked whether it has a new policy.
 //
 // # Life of a policy
 //

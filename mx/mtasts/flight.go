@@ -76,12 +76,10 @@ func (r *Router) refresh(ctx context.Context, domain, id string) {
 
 // run makes the fetch that f stands for, unless somebody else, this process or another one, has just done so.
 func (r *Router) run(ctx context.Context, f *flight) {
-	current, err := r.load(ctx, f.domain)
-	switch {
-	case err != nil:
-	case current != nil && current.recent(time.Now()):
+	var err error
+	if current, _ := r.load(ctx, f.domain); current != nil && current.recent(time.Now()) {
 		f.policy = current
-	default:
+	} else {
 		f.policy, err = r.get(ctx, f)
 	}
 	f.abandoned = f.policy == nil && ctx.Err() != nil && context.Cause(ctx) != errTimeout

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,5 +170,33 @@ func TestFlightsAreBounded(t *testing.T) {
 		if n := len(s.byDomain); n != 1 {
 			t.Errorf("%d are remembered after the pause", n)
 		}
+	})
+}
+
+// Many at once: the race detector's test.
+func TestConcurrentRoutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.announce("good.example", "1", file(Enforce, 10*time.Minute, "mx1.example.org"))
+		w.announce("slow.example", "1", slow(2*time.Second, file(Enforce, 10*time.Minute, "mx1.example.org")))
+		w.announce("hanging.example", "1", hang)
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i+1)*10*time.Minute)
+				defer cancel()
+				for ctx.Err() == nil {
+					time.Sleep(time.Duration(i+1) * time.Second)
+					for domain, want := range map[string]string{"good.example": enforced, "slow.example": enforced, "hanging.example": open} {
+						if got := outcome(w.Route(ctx, domain)); got != want && ctx.Err() == nil {
+							t.Errorf("%s: %s", domain, got)
+						}
+					}
+				}
+			})
+		}
+		time.Sleep(100 * time.Minute)
+		w.Close()
+		wg.Wait()
 	})
 }

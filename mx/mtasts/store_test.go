@@ -2,12 +2,15 @@ package mtasts
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/postroad/postroad/mx"
 )
 
 // A restart is no chance for a downgrade.
@@ -30,6 +33,19 @@ func TestRestart(t *testing.T) {
 			t.Errorf("%d fetches", n)
 		}
 	})
+}
+
+// Once it is known that nothing is stored, a store that fails is no reason to do without a policy.
+func TestStoreFailsLater(t *testing.T) {
+	w := newWorld(t)
+	store := &disk{}
+	r := w.start(store)
+	r.DNS = lookupFunc(func(ctx context.Context, name string, typ mx.Type) (mx.Answer, error) {
+		store.broken.Store(true)
+		return w.lookup(ctx, name, typ)
+	})
+	w.announce("example.org", "1", file(Enforce, week, "mx1.example.org"))
+	w.expect(r, "example.org", enforced)
 }
 
 // A store that can't be read delays mail, since nobody knows what it holds. One that can't be written doesn't.

@@ -110,7 +110,7 @@ func (r row) test(t *testing.T, s *server, roots *x509.CertPool) {
 	if mode := slices.Index(columns["MTA-STS"], r.policy) - 1; mode >= 0 {
 		w.announce("example.org", "1", file(Mode(mode), week, pattern))
 	}
-	outcome := "refused"
+	outcome := "left-out"
 	if route, err := w.Route(t.Context(), "example.org"); err == nil {
 		outcome = s.meet(route.Hosts[0], roots)
 	}

@@ -22,8 +22,11 @@ type Answer struct {
 	Records []Record
 	// TTL is how long the answer, a negative one included, may be kept; 0 if that isn't known.
 	TTL time.Duration
-	// Authentic means that the server says it has validated the answer by DNSSEC. That is worth as much as the server
-	// and the path to it.
+	// Canonical is the name that the records belong to, if that is another one than was asked for: the end of a chain of
+	// CNAMEs. It is in lower case, without a dot at its end.
+	Canonical string
+	// Authentic means that the answer, with each CNAME that led to it, was validated by DNSSEC: so says a server that the
+	// DNS was told to trust, over a path that it trusts. That a name or a record doesn't exist may be authentic, too.
 	Authentic bool
 	Rcode     Rcode
 }
@@ -32,7 +35,16 @@ type Answer struct {
 type Record struct {
 	Addr       netip.Addr // A, AAAA
 	Preference uint16     // MX: lower is better
-	Host       string     // MX: without a dot at its end, but "." for the root
+	Host       string     // MX, CNAME: in lower case, without a dot at its end, but "." for the root
+	Text       string     // TXT: its strings, joined
+	TLSA       TLSA
+}
+
+// TLSA is the data of a TLSA record (RFC 6698, section 2.1), as it stands in the DNS: what the numbers mean, and whether the
+// digest's length fits them, is for the reader to judge.
+type TLSA struct {
+	Usage, Selector, Matching uint8
+	Data                      []byte // a certificate or a public key, or a digest of it
 }
 
 // Type is a type of records, with its number in the DNS.
@@ -40,9 +52,12 @@ type Type uint16
 
 // The types that routers ask for.
 const (
-	TypeA    Type = 1
-	TypeMX   Type = 15
-	TypeAAAA Type = 28
+	TypeA     Type = 1
+	TypeCNAME Type = 5 // not followed, when it is asked for
+	TypeMX    Type = 15
+	TypeTXT   Type = 16
+	TypeAAAA  Type = 28
+	TypeTLSA  Type = 52
 )
 
 // String returns the type's name.
@@ -50,10 +65,16 @@ func (t Type) String() string {
 	switch t {
 	case TypeA:
 		return "A"
+	case TypeCNAME:
+		return "CNAME"
 	case TypeMX:
 		return "MX"
+	case TypeTXT:
+		return "TXT"
 	case TypeAAAA:
 		return "AAAA"
+	case TypeTLSA:
+		return "TLSA"
 	}
 	return fmt.Sprintf("TYPE%d", uint16(t)) // RFC 3597, section 5
 }

@@ -20,7 +20,7 @@ type SystemDNS struct {
 	Resolver *net.Resolver
 }
 
-// Lookup asks for MX, A or AAAA records.
+// Lookup asks for MX, TXT, A or AAAA records.
 func (s *SystemDNS) Lookup(ctx context.Context, name string, t Type) (Answer, error) {
 	r := s.Resolver
 	if r == nil {
@@ -34,6 +34,8 @@ func (s *SystemDNS) Lookup(ctx context.Context, name string, t Type) (Answer, er
 		return lookupIP(ctx, r, "ip4", name)
 	case TypeAAAA:
 		return lookupIP(ctx, r, "ip6", name)
+	case TypeTXT:
+		return lookupTXT(ctx, r, name)
 	}
 	return Answer{}, fmt.Errorf("mx: SystemDNS can't look up %v records", t)
 }
@@ -81,6 +83,18 @@ func lookupIP(ctx context.Context, r *net.Resolver, network, name string) (Answe
 	var a Answer
 	for _, addr := range list {
 		a.Records = append(a.Records, Record{Addr: addr.Unmap()})
+	}
+	return a, nil
+}
+
+func lookupTXT(ctx context.Context, r *net.Resolver, name string) (Answer, error) {
+	list, err := r.LookupTXT(ctx, name)
+	if err != nil && !notFound(err) {
+		return Answer{}, err
+	}
+	var a Answer
+	for _, text := range list {
+		a.Records = append(a.Records, Record{Text: text})
 	}
 	return a, nil
 }

@@ -46,7 +46,13 @@ func TestSystemDNS(t *testing.T) {
 			check(t, route, err, want)
 		})
 	}
-	if _, err := systemDNS(s).Lookup(t.Context(), "x.example", 52); err == nil {
+	if a, err := systemDNS(s).Lookup(t.Context(), "text.example", mx.TypeTXT); err != nil || len(a.Records) != 1 || a.Records[0].Text != "hello" {
+		t.Errorf("TXT: %+v, %v", a, err)
+	}
+	if a, err := systemDNS(s).Lookup(t.Context(), "missing.example", mx.TypeTXT); err != nil || len(a.Records) != 0 {
+		t.Errorf("no TXT: %+v, %v", a, err)
+	}
+	if _, err := systemDNS(s).Lookup(t.Context(), "x.example", mx.TypeTLSA); err == nil {
 		t.Error("TLSA records were looked up")
 	}
 }

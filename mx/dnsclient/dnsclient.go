@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -32,6 +33,9 @@ type Client struct {
 	// Servers are addresses with ports, such as 127.0.0.1:53; at most 4 are asked. Defaults to what /etc/resolv.conf says
 	// at the time of each lookup.
 	Servers []string
+	// Trusted are servers, written as in Servers, whose word on DNSSEC is passed on as Answer.Authentic: they validate, and
+	// nobody can tamper with the path to them. Servers on loopback are always trusted. Defaults to none.
+	Trusted []string
 	// Timeout is how long to wait for one answer of one server. Defaults to 3 seconds.
 	Timeout time.Duration
 }
@@ -54,7 +58,9 @@ func (c *Client) Lookup(ctx context.Context, name string, t mx.Type) (mx.Answer,
 			case failed != nil:
 				err = fmt.Errorf("dnsclient: %s: %w", server, failed)
 			case reply.Rcode == dns.RcodeSuccess || reply.Rcode == dns.RcodeNameError:
-				return answer(reply, name, uint16(t)), nil
+				a := answer(reply, name, uint16(t))
+				a.Authentic = a.Authentic && c.trusts(server)
+				return a, nil
 			default:
 				refused = &mx.Answer{Rcode: mx.Rcode(reply.Rcode)}
 			}
@@ -81,6 +87,12 @@ func (c *Client) servers() ([]string, error) {
 		return nil, errors.New("dnsclient: no name servers are configured")
 	}
 	return servers[:min(len(servers), maxServers)], nil
+}
+
+// trusts reports whether to believe what a server says about DNSSEC.
+func (c *Client) trusts(server string) bool {
+	addr, err := netip.ParseAddrPort(server)
+	return err == nil && addr.Addr().Unmap().IsLoopback() || slices.Contains(c.Trusted, server)
 }
 
 // ask sends the question to one server, and again when its first answer says how it must be asked.
@@ -135,66 +147,4 @@ func answers(reply, query *dns.Msg) bool {
 	}
 	a, q := reply.Question[0], query.Question[0]
 	return a.Qtype == q.Qtype && a.Qclass == q.Qclass && dns.CanonicalName(a.Name) == q.Name
-}
-
-// answer makes an Answer of a reply, following CNAMEs from name. Records that belong to other names are ignored.
-func answer(reply *dns.Msg, name string, t uint16) mx.Answer {
-	a := mx.Answer{Authentic: reply.AuthenticatedData, Rcode: mx.Rcode(reply.Rcode)}
-	ttl := ^uint32(0)
-	aliases := make(map[string]*dns.CNAME)
-	for _, rr := range reply.Answer {
-		if c, ok := rr.(*dns.CNAME); ok {
-			aliases[dns.CanonicalName(c.Hdr.Name)] = c
-		}
-	}
-	for range maxChain {
-		c := aliases[name]
-		if c == nil {
-			break
-		}
-		name, ttl = dns.CanonicalName(c.Target), min(ttl, c.Hdr.Ttl)
-	}
-	for _, rr := range reply.Answer {
-		h := rr.Header()
-		if h.Rrtype != t || h.Class != dns.ClassINET || dns.CanonicalName(h.Name) != name {
-			continue
-		}
-		if record, ok := record(rr); ok {
-			a.Records, ttl = append(a.Records, record), min(ttl, h.Ttl)
-		}
-	}
-	if len(a.Records) == 0 {
-		ttl = min(ttl, negativeTTL(reply))
-	}
-	a.TTL = time.Duration(ttl) * time.Second
-	return a
-}
-
-// record returns what a resource record says.
-func record(rr dns.RR) (mx.Record, bool) {
-	switch rr := rr.(type) {
-	case *dns.A:
-		addr, ok := netip.AddrFromSlice(rr.A.To4())
-		return mx.Record{Addr: addr}, ok
-	case *dns.AAAA:
-		addr, ok := netip.AddrFromSlice(rr.AAAA.To16())
-		return mx.Record{Addr: addr}, ok
-	case *dns.MX:
-		host := dns.CanonicalName(rr.Mx)
-		if host != "." {
-			host = host[:len(host)-1]
-		}
-		return mx.Record{Preference: rr.Preference, Host: host}, true
-	}
-	return mx.Record{}, false
-}
-
-// negativeTTL is how long the lack of records may be kept (RFC 2308, section 5).
-func negativeTTL(reply *dns.Msg) uint32 {
-	for _, rr := range reply.Ns {
-		if soa, ok := rr.(*dns.SOA); ok {
-			return min(soa.Hdr.Ttl, soa.Minttl)
-		}
-	}
-	return 0
 }

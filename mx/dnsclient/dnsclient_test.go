@@ -100,7 +100,7 @@ func TestAnswers(t *testing.T) {
 		{"name in capitals", mx.TypeA, []string{"X.EXAMPLE. 300 A 192.0.2.1"}, "192.0.2.1", 300 * time.Second},
 		{"IPv6", mx.TypeAAAA, []string{"x.example. 300 AAAA 2001:db8::1"}, "2001:db8::1", 300 * time.Second},
 		{"alias", mx.TypeA, []string{"y.example. 300 A 192.0.2.1", "x.example. 60 CNAME y.example."}, "192.0.2.1", time.Minute},
-		{"alias in a circle", mx.TypeA, []string{"x.example. 60 CNAME y.example.", "y.example. 60 CNAME x.example."}, "", 0},
+		{"alias to nothing", mx.TypeA, []string{"x.example. 60 CNAME y.example."}, "", 0},
 		{"of another name", mx.TypeA, []string{"z.example. 300 A 192.0.2.1"}, "", 0},
 		{"of another type", mx.TypeA, []string{"x.example. 300 AAAA 2001:db8::1"}, "", 0},
 		{"of another class", mx.TypeA, []string{"x.example. 300 CH A 192.0.2.1"}, "", 0},

@@ -67,7 +67,9 @@ func (s *Server) fill(reply *dns.Msg, q dns.Question) {
 	defer s.mu.Unlock()
 	reply.Authoritative, reply.RecursionAvailable = true, true
 	name, found := q.Name, false
+	reply.AuthenticatedData = true
 	for range maxChain {
+		reply.AuthenticatedData = reply.AuthenticatedData && s.signed[name]
 		alias := ""
 		for _, rr := range s.zone[name] {
 			c, isAlias := rr.(*dns.CNAME)

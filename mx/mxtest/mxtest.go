@@ -27,6 +27,7 @@ type Server struct {
 	mu      sync.Mutex // guards what follows
 	zone    map[string][]dns.RR
 	faults  map[string]Fault
+	signed  map[string]bool
 	queries map[dns.Question]int
 }
 
@@ -46,6 +47,7 @@ func NewServer(records ...string) (*Server, error) {
 		closing: make(chan struct{}),
 		zone:    make(map[string][]dns.RR),
 		faults:  make(map[string]Fault),
+		signed:  make(map[string]bool),
 		queries: make(map[dns.Question]int),
 	}
 	s.close = sync.OnceFunc(s.shutdown)
@@ -148,6 +150,14 @@ func (s *Server) SetFault(name string, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults[dns.CanonicalName(name)] = f
+}
+
+// SetAuthentic makes the server say, or no longer say, that it has validated by DNSSEC what it answers about a name, whether
+// there are records or not. An answer that goes over CNAMEs is authentic if each name on its way is.
+func (s *Server) SetAuthentic(name string, authentic bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.signed[dns.CanonicalName(name)] = authentic
 }
 
 // Queries returns how often a name and type was asked for.

@@ -59,7 +59,7 @@ func TestZone(t *testing.T) {
 		{"alias.example.org", mx.TypeA, "NOERROR 127.0.0.2"},
 		{"alias.example.org", mx.TypeMX, "NOERROR"},
 		{"dangling.example.org", mx.TypeA, "NXDOMAIN"},
-		{"circle.example", mx.TypeA, "NOERROR"},
+		{"circle.example", mx.TypeA, "SERVFAIL"},
 		{"empty.example", mx.TypeA, "NOERROR"},
 		{"missing.example", mx.TypeA, "NXDOMAIN"},
 		{"mx9.example.org", mx.TypeA, "NXDOMAIN"},
@@ -99,6 +99,38 @@ func TestZoneChanges(t *testing.T) {
 	}
 	if n := s.Queries("x.example", mx.TypeA); n != 3 {
 		t.Errorf("%d queries, want 3", n)
+	}
+}
+
+// What a server says about DNSSEC it says of a name, whether there are records or not, and of each CNAME on the way.
+func TestAuthentic(t *testing.T) {
+	s := open(t,
+		"signed.example A 127.0.0.1", "plain.example A 127.0.0.1",
+		"in.example CNAME signed.example.", "out.example CNAME plain.example.", "half.example CNAME signed.example.",
+		"_25._tcp.signed.example TLSA 3 1 1 00ff", "text.example TXT \"v=STSv1; id=1\"",
+	)
+	for _, name := range []string{"signed.example", "in.example", "out.example", "missing.example", "_25._tcp.signed.example"} {
+		s.SetAuthentic(name, true)
+	}
+	tests := []struct {
+		name string
+		t    mx.Type
+		want bool
+	}{
+		{"signed.example", mx.TypeA, true}, {"signed.example", mx.TypeMX, true}, {"missing.example", mx.TypeA, true},
+		{"in.example", mx.TypeA, true}, {"out.example", mx.TypeA, false}, {"out.example", mx.TypeCNAME, true},
+		{"half.example", mx.TypeA, false}, {"plain.example", mx.TypeA, false}, {"nowhere.example", mx.TypeA, false},
+		{"_25._tcp.signed.example", mx.TypeTLSA, true}, {"text.example", mx.TypeTXT, false},
+	}
+	for _, tt := range tests {
+		a, err := s.DNS().Lookup(t.Context(), tt.name, tt.t)
+		if err != nil || a.Authentic != tt.want {
+			t.Errorf("%s %v: %+v, %v, want %v", tt.name, tt.t, a, err, tt.want)
+		}
+	}
+	s.SetAuthentic("signed.example", false)
+	if a, err := s.DNS().Lookup(t.Context(), "signed.example", mx.TypeA); err != nil || a.Authentic {
+		t.Errorf("no longer signed: %+v, %v", a, err)
 	}
 }
 

@@ -33,7 +33,9 @@ func (r *Resolver) hosts(ctx context.Context, list []exchanger) ([]Host, error) 
 	var hosts []Host
 	for i, e := range list {
 		if len(addrs[i]) > 0 {
-			hosts = append(hosts, Host{Name: e.host, Addrs: addrs[i], Port: cmp.Or(r.Port, 25), Preference: e.preference})
+			hosts = append(hosts, Host{
+				Name: e.host, Addrs: addrs[i], Port: cmp.Or(r.Port, 25), Preference: e.preference, Secure: e.secure, Domains: e.domains,
+			})
 		}
 	}
 	if len(hosts) == 0 {

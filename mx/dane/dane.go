@@ -45,9 +45,9 @@ const (
 var (
 	// ErrLookup means that nobody knows whether a host is protected by DANE, or how: the lookup of its records has failed, or
 	// the answer was forged. An [*mx.Error] wraps it when no host is left.
-	ErrLookup = errors.New("DANE: TLSA records can't be known")
+	ErrLookup = errors.New("dane: TLSA records can't be known")
 	// ErrCertificate means that the host isn't the one its TLSA records name. The check of a connection returns it.
-	ErrCertificate = errors.New("DANE: the certificate isn't what the host's TLSA records say")
+	ErrCertificate = errors.New("dane: the certificate isn't what the host's TLSA records say")
 )
 
 // Router is an [mx.Router] that demands of hosts what their TLSA records do. The zero value is ready to use. Its fields must not

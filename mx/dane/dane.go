@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -119,7 +120,7 @@ func (r *Router) protect(ctx context.Context, host *mx.Host) error {
 	p := newPolicy(found, names(base, host))
 	if len(p.records) > 0 {
 		host.Verify = chain(host.Verify, p.verify)
-		host.Policy += p.digest()
+		host.Policy = strings.TrimSpace(host.Policy + " " + p.digest())
 	}
 	return nil
 }

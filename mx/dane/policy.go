@@ -45,7 +45,7 @@ func (p *policy) digest() string {
 	for _, name := range p.names {
 		write([]byte(name))
 	}
-	return fmt.Sprintf("dane:%x;", hash.Sum(nil))
+	return fmt.Sprintf("dane:%x", hash.Sum(nil))
 }
 
 // verify is the check of a connection.

@@ -1,0 +1,374 @@
+package dane
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postroad/postroad/mx"
+	"github.com/postroad/postroad/mx/dnsclient"
+	"github.com/postroad/postroad/mx/mxtest"
+)
+
+const (
+	checked  = " TLSA 3 1 1 1111111111111111111111111111111111111111111111111111111111111111"
+	unusable = " TLSA 1 1 1 1111111111111111111111111111111111111111111111111111111111111111"
+)
+
+// newServer starts a name server that vouches for all names below signed.example, the TLSA records of hosts included.
+func newServer(t *testing.T, records ...string) *mxtest.Server {
+	t.Helper()
+	s, err := mxtest.NewServer(records...)
+	must(t, err)
+	t.Cleanup(s.Close)
+	for _, record := range records {
+		name, _, _ := strings.Cut(record, " ")
+		if strings.HasSuffix("."+name, ".signed.example") {
+			s.SetAuthentic(name, true)
+			s.SetAuthentic("_25._tcp."+name, true)
+		}
+	}
+	return s
+}
+
+// newRouter is a Router that asks s, and so does the one in it.
+func newRouter(s *mxtest.Server) *Router {
+	dns := &dnsclient.Client{Servers: []string{s.Addr()}, Timeout: 100 * time.Millisecond}
+	return &Router{Router: &mx.Resolver{DNS: dns, AllowPrivate: true}, DNS: dns}
+}
+
+// describe says what a route demands of each host: its name, the level of TLS, whether there is a check, and the name to ask for
+// if it isn't the host's.
+func describe(route *mx.Route, err error) string {
+	if err != nil {
+		e := new(mx.Error)
+		if !errors.As(err, &e) {
+			return err.Error()
+		}
+		return fmt.Sprint(e.Code, " ", e.Enhanced)
+	}
+	var list []string
+	for _, h := range route.Hosts {
+		s := h.Name + " " + h.TLS.String()
+		if h.Verify != nil {
+			s += " checked"
+		}
+		if h.SNI != "" && h.SNI != h.Name {
+			s += " as " + h.SNI
+		}
+		if (h.Verify != nil) != (h.Policy != "") {
+			s += " policy " + h.Policy
+		}
+		list = append(list, s)
+	}
+	return strings.Join(list, ", ")
+}
+
+func TestRoute(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		records []string // x.signed.example and x.plain.example lead to mx.signed.example unless they say otherwise
+		change  func(*mxtest.Server)
+		domain  string // defaults to x.signed.example
+		want    string
+	}{
+		{name: "no records", want: "mx.signed.example opportunistic"},
+		{name: "records", records: []string{"_25._tcp.mx.signed.example" + checked}, want: "mx.signed.example required checked"},
+		{
+			name: "records for another port", records: []string{"_465._tcp.mx.signed.example" + checked},
+			want: "mx.signed.example opportunistic",
+		},
+		{
+			name: "unusable records", records: []string{"_25._tcp.mx.signed.example" + unusable},
+			want: "mx.signed.example required",
+		},
+		{
+			name: "one is usable", want: "mx.signed.example required checked",
+			records: []string{"_25._tcp.mx.signed.example" + unusable, "_25._tcp.mx.signed.example" + checked},
+		},
+		{
+			name: "too many records", want: "451 4.7.5",
+			change: func(s *mxtest.Server) {
+				for i := range maxRecords + 1 {
+					s.Add(fmt.Sprintf("_25._tcp.mx.signed.example TLSA 3 1 1 %064x", i))
+				}
+			},
+		},
+		{
+			name: "unsigned records", records: []string{"_25._tcp.mx.signed.example" + checked},
+			change: func(s *mxtest.Server) { s.SetAuthentic("_25._tcp.mx.signed.example", false) },
+			want:   "mx.signed.example opportunistic",
+		},
+		{
+			name: "records are an alias", want: "mx.signed.example required checked",
+			records: []string{"_25._tcp.mx.signed.example CNAME _dane.signed.example.", "_dane.signed.example" + checked},
+		},
+		{
+			name: "records are an alias of unsigned ones", want: "mx.signed.example opportunistic",
+			records: []string{"_25._tcp.mx.signed.example CNAME _dane.plain.example.", "_dane.plain.example" + checked},
+		},
+		{
+			name: "unsigned domain", domain: "x.plain.example", records: []string{"_25._tcp.mx.signed.example" + checked},
+			want: "mx.signed.example opportunistic",
+		},
+		{
+			name: "unsigned host", domain: "y.signed.example", want: "mx.plain.example opportunistic",
+			records: []string{"y.signed.example MX 10 mx.plain.example", "_25._tcp.mx.plain.example" + checked},
+		},
+		{
+			name: "domain without MX", domain: "mx.signed.example", records: []string{"_25._tcp.mx.signed.example" + checked},
+			want: "mx.signed.example required checked",
+		},
+		{name: "address literal", domain: "[127.0.0.1]", want: "127.0.0.1 opportunistic"},
+		{
+			name: "MX with an address", domain: "y.signed.example", records: []string{"y.signed.example MX 10 127.0.0.1"},
+			want: "127.0.0.1 opportunistic",
+		},
+		{
+			name: "host of IPv6", domain: "y.signed.example", want: "six.signed.example required checked",
+			records: []string{"y.signed.example MX 10 six.signed.example", "six.signed.example AAAA ::1", "_25._tcp.six.signed.example" + checked},
+		},
+		{
+			name: "failed lookup", want: "451 4.7.5",
+			change: func(s *mxtest.Server) { s.SetFault("_25._tcp.mx.signed.example", mxtest.Fault{Rcode: mx.ServFail}) },
+		},
+		{
+			name: "refused lookup", want: "451 4.7.5",
+			change: func(s *mxtest.Server) { s.SetFault("_25._tcp.mx.signed.example", mxtest.Fault{Rcode: 5}) },
+		},
+		{
+			name: "no answer", want: "451 4.7.5",
+			change: func(s *mxtest.Server) { s.SetFault("_25._tcp.mx.signed.example", mxtest.Fault{Silent: true}) },
+		},
+		{
+			name: "one host of three", domain: "y.signed.example", want: "mx.plain.example opportunistic, good.signed.example required checked",
+			records: []string{
+				"y.signed.example MX 10 mx.signed.example", "y.signed.example MX 20 mx.plain.example", "y.signed.example MX 30 good.signed.example",
+				"good.signed.example A 127.0.0.1", "_25._tcp.good.signed.example" + checked,
+			},
+			change: func(s *mxtest.Server) { s.SetFault("_25._tcp.mx.signed.example", mxtest.Fault{Rcode: mx.ServFail}) },
+		},
+		{
+			name: "alias", domain: "alias.signed.example", want: "a.signed.example required checked as mx.signed.example",
+			records: []string{"_25._tcp.mx.signed.example" + checked},
+		},
+		{
+			name: "alias with records of its own", domain: "alias.signed.example", want: "a.signed.example required checked",
+			records: []string{"_25._tcp.a.signed.example" + checked},
+		},
+		{
+			name: "alias with useless records of its own", domain: "alias.signed.example", want: "a.signed.example required checked as mx.signed.example",
+			records: []string{"_25._tcp.mx.signed.example" + checked, "_25._tcp.a.signed.example" + unusable},
+		},
+		{
+			name: "alias without records", domain: "alias.signed.example", want: "a.signed.example opportunistic",
+		},
+		{
+			name: "failed lookup for what it is an alias of", domain: "alias.signed.example", want: "451 4.7.5",
+			records: []string{"_25._tcp.a.signed.example" + checked},
+			change:  func(s *mxtest.Server) { s.SetFault("_25._tcp.mx.signed.example", mxtest.Fault{Rcode: mx.ServFail}) },
+		},
+		{
+			name: "alias of an unsigned host", domain: "leaves.signed.example", want: "l.signed.example opportunistic",
+			records: []string{"_25._tcp.mx.plain.example" + checked},
+		},
+		{
+			name: "alias of an unsigned host with records of its own", domain: "leaves.signed.example", want: "l.signed.example required checked",
+			records: []string{"_25._tcp.l.signed.example" + checked},
+		},
+		{
+			name: "unsigned alias", domain: "enters.signed.example", want: "e.plain.example opportunistic",
+			records: []string{"_25._tcp.mx.signed.example" + checked, "_25._tcp.e.plain.example" + checked},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newServer(t, append([]string{
+				"x.signed.example MX 10 mx.signed.example", "x.plain.example MX 10 mx.signed.example",
+				"mx.signed.example A 127.0.0.1", "mx.plain.example A 127.0.0.1",
+				"alias.signed.example MX 10 a.signed.example", "a.signed.example CNAME mx.signed.example.",
+				"leaves.signed.example MX 10 l.signed.example", "l.signed.example CNAME mx.plain.example.",
+				"enters.signed.example MX 10 e.plain.example", "e.plain.example CNAME mx.signed.example.",
+			}, c.records...)...)
+			if c.change != nil {
+				c.change(s)
+			}
+			if c.domain == "" {
+				c.domain = "x.signed.example"
+			}
+			got := describe(newRouter(s).Route(t.Context(), c.domain))
+			if got != c.want {
+				t.Errorf("%s\nwant %s", got, c.want)
+			}
+			if n := s.Queries("_25._tcp.mx.plain.example", mx.TypeTLSA); n > 0 {
+				t.Error("an unsigned host's servers were bothered")
+			}
+		})
+	}
+}
+
+// When no host is left, the error says why, and that trying again may help.
+func TestRouteError(t *testing.T) {
+	s := newServer(t, "x.signed.example MX 10 mx.signed.example", "mx.signed.example A 127.0.0.1")
+	s.SetFault("_25._tcp.mx.signed.example", mxtest.Fault{Rcode: mx.ServFail})
+	_, err := newRouter(s).Route(t.Context(), "x.signed.example")
+	const want = "mx: x.signed.example: dane: TLSA records can't be known: looking up TLSA of _25._tcp.mx.signed.example: SERVFAIL"
+	e := new(mx.Error)
+	if !errors.Is(err, ErrLookup) || !errors.As(err, &e) || e.Permanent || err.Error() != want {
+		t.Errorf("%v", err)
+	}
+	_, err = newRouter(s).Route(t.Context(), "missing.example")
+	if !errors.Is(err, mx.ErrNoDomain) || errors.Is(err, ErrLookup) {
+		t.Errorf("the other router's error became %v", err)
+	}
+}
+
+// dnsFunc is a DNS made of a function.
+type dnsFunc func(ctx context.Context, name string, t mx.Type) (mx.Answer, error)
+
+func (f dnsFunc) Lookup(ctx context.Context, name string, t mx.Type) (mx.Answer, error) {
+	return f(ctx, name, t)
+}
+
+// vouching is a DNS that has these records for every host, and vouches for it.
+func vouching(records ...mx.TLSA) mx.DNS {
+	return dnsFunc(func(_ context.Context, _ string, t mx.Type) (mx.Answer, error) {
+		if t == mx.TypeTLSA {
+			return mx.Answer{Authentic: true, Records: answerOf(records)}, nil
+		}
+		return mx.Answer{Authentic: true}, nil
+	})
+}
+
+// fixed is a Router that always leads to these hosts.
+func fixed(hosts ...mx.Host) mx.Router {
+	return mx.RouterFunc(func(context.Context, string) (*mx.Route, error) { return &mx.Route{Site: "site", Hosts: hosts}, nil })
+}
+
+// What the other router demands stays demanded, and its route stays as it was.
+func TestNothingIsLoosened(t *testing.T) {
+	i := (*identity)(nil).issue(t, nil, "mx.example.org")
+	state := tls.ConnectionState{PeerCertificates: []*x509.Certificate{i.Certificate}}
+	refused := errors.New("refused")
+	for _, record := range []mx.TLSA{i.tlsa(3, 1, 1), i.tlsa(1, 1, 1)} {
+		for level, want := range map[mx.TLS]mx.TLS{
+			mx.Opportunistic: mx.Required, mx.None: mx.Required, mx.Required: mx.Required, mx.Verified: mx.Verified,
+		} {
+			inner := fixed(mx.Host{
+				Name: "mx.example.org", Port: 25, TLS: level, Secure: true,
+				Policy: "inner", Verify: func(tls.ConnectionState) error { return refused },
+			})
+			route, err := (&Router{Router: inner, DNS: vouching(record)}).Route(t.Context(), "example.org")
+			must(t, err)
+			host := route.Hosts[0]
+			if host.TLS != want || !strings.HasPrefix(host.Policy, "inner") || (host.Policy == "inner") != (record.Usage == 1) || route.Site != "site" {
+				t.Errorf("%v: %+v", level, host)
+			}
+			if err := host.Verify(state); err != refused {
+				t.Errorf("%v: the inner check is lost: %v", level, err)
+			}
+			before, err := inner.Route(t.Context(), "example.org")
+			must(t, err)
+			if h := before.Hosts[0]; h.TLS != level || h.Policy != "inner" || h.SNI != "" {
+				t.Errorf("%v: the other router's own route has changed: %+v", level, h)
+			}
+		}
+	}
+	other := (*identity)(nil).issue(t, nil, "mx.example.org")
+	content := fixed(mx.Host{Name: "mx.example.org", Secure: true, Verify: func(tls.ConnectionState) error { return nil }})
+	for want, record := range map[error]mx.TLSA{nil: i.tlsa(3, 1, 1), ErrCertificate: other.tlsa(3, 1, 1)} {
+		route, err := (&Router{Router: content, DNS: vouching(record)}).Route(t.Context(), "example.org")
+		must(t, err)
+		if err := route.Hosts[0].Verify(state); !errors.Is(err, want) {
+			t.Errorf("%v after the inner check, want %v", err, want)
+		}
+	}
+}
+
+// Under a trust anchor the names of a domain count as well as its host's (RFC 7672, section 3.2.2), but none for a relay.
+func TestNames(t *testing.T) {
+	root := (*identity)(nil).issue(t, nil)
+	accepts := func(host mx.Host, name string) bool {
+		host.Secure = true
+		dns := dnsFunc(func(ctx context.Context, asked string, typ mx.Type) (mx.Answer, error) {
+			answer, err := vouching(root.tlsa(2, 0, 1)).Lookup(ctx, asked, typ)
+			if asked == "alias.example.org" {
+				answer.Canonical = "real.example.org"
+			}
+			return answer, err
+		})
+		route, err := (&Router{Router: fixed(host), DNS: dns}).Route(t.Context(), "example.org")
+		must(t, err)
+		leaf := root.issue(t, nil, name)
+		return route.Hosts[0].Verify(tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf.Certificate, root.Certificate}}) == nil
+	}
+	domains := []string{"domain.example", "canonical.example"}
+	all := []string{"mx.example.org", "alias.example.org", "real.example.org", "domain.example", "canonical.example", "example.org"}
+	for _, c := range []struct {
+		host mx.Host
+		want []string
+	}{
+		{mx.Host{Name: "mx.example.org", Domains: domains}, []string{"mx.example.org", "domain.example", "canonical.example"}},
+		{mx.Host{Name: "alias.example.org", Domains: domains}, []string{"real.example.org", "domain.example", "canonical.example"}},
+		{mx.Host{Name: "mx.example.org"}, []string{"mx.example.org"}},
+		{mx.Host{Name: "alias.example.org"}, []string{"alias.example.org", "real.example.org"}},
+	} {
+		for _, name := range all {
+			if got := accepts(c.host, name); got != slices.Contains(c.want, name) {
+				t.Errorf("%s of %q may be %s: %v", c.host.Name, c.host.Domains, name, got)
+			}
+		}
+	}
+}
+
+// A host whose name servers are silent costs the time limit and itself, nobody else.
+func TestSilentServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dns := dnsFunc(func(ctx context.Context, name string, typ mx.Type) (mx.Answer, error) {
+			if strings.Contains(name, "silent") {
+				<-ctx.Done()
+				return mx.Answer{}, ctx.Err()
+			}
+			return vouching().Lookup(ctx, name, typ)
+		})
+		var hosts []mx.Host
+		for range 50 {
+			hosts = append(hosts, mx.Host{Name: "silent.example", Secure: true})
+		}
+		hosts = append(hosts, mx.Host{Name: "good.example", Secure: true})
+		start := time.Now()
+		route, err := (&Router{Router: fixed(hosts...), DNS: dns}).Route(t.Context(), "x.example")
+		if took := time.Since(start); took != time.Minute {
+			t.Errorf("took %v", took)
+		}
+		if got := describe(route, err); got != "good.example opportunistic" {
+			t.Errorf("the last of many: %s", got)
+		}
+		start = time.Now()
+		route, err = (&Router{Router: fixed(hosts[48:]...), DNS: dns, Timeout: time.Second}).Route(t.Context(), "x.example")
+		if got := describe(route, err); got != "good.example opportunistic" || time.Since(start) != time.Second {
+			t.Errorf("%s after %v", got, time.Since(start))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		route, err = (&Router{Router: fixed(hosts[0]), DNS: dns}).Route(ctx, "x.example")
+		if got := describe(route, err); got != "451 4.7.5" || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s (%v), want that the caller gave up", got, err)
+		}
+	})
+}
+
+// The zero value does what a Resolver does.
+func TestZeroRouter(t *testing.T) {
+	route, err := new(Router).Route(t.Context(), "[8.8.8.8]")
+	if err != nil || !slices.Equal(route.Hosts[0].Addrs, []netip.Addr{netip.MustParseAddr("8.8.8.8")}) {
+		t.Errorf("%+v, %v", route, err)
+	}
+}

@@ -15,7 +15,7 @@ type DNS interface {
 	Lookup(ctx context.Context, name string, t Type) (Answer, error)
 }
 
-// Answer is what the DNS says about a name and a type.
+// Answer is what the DNS says about a name and a type. It is read-only, since it may be given to several callers.
 type Answer struct {
 	// Records has the records of the type asked for. None of them, with Rcode Success, means that the name exists and
 	// has no such record.

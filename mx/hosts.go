@@ -15,33 +15,79 @@ var (
 	errPrivate = errors.New("only addresses that are not public, which are not allowed here")
 )
 
-// hosts finds the addresses of the hosts of list, in its order. Hosts without one are left out; if all are, the error says
-// why.
-func (r *Resolver) hosts(ctx context.Context, list []exchanger) ([]Host, error) {
-	addrs := make([][]netip.Addr, len(list))
-	errs := make([]error, len(list))
+// found is what the DNS says about the addresses of a host.
+type found struct {
+	exchanger
+	addrs []netip.Addr // all of them, allowed or not
+	err   error        // why there is none
+}
+
+// lookup finds the addresses of the hosts of list, in its order.
+func (r *Resolver) lookup(ctx context.Context, list []exchanger) []found {
+	all := make([]found, len(list))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, maxLookups/2) // a host is two lookups
 	for i, e := range list {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			addrs[i], errs[i] = r.addresses(ctx, e.host)
+			addrs, err := lookupAddrs(ctx, r.dns(), e.host)
+			all[i] = found{e, addrs, err}
 		})
 	}
 	wg.Wait()
+	return all
+}
+
+// cut drops this host, and what isn't better than it (RFC 5321, section 5.1).
+func (r *Resolver) cut(all []found) []found {
+	at := slices.IndexFunc(all, r.isSelf)
+	if at < 0 {
+		return all
+	}
+	ours := all[at].preference
+	return all[:slices.IndexFunc(all, func(f found) bool { return f.preference == ours })]
+}
+
+func (r *Resolver) isSelf(f found) bool {
+	self, err := asciiName(r.Hostname)
+	return err == nil && f.host == self ||
+		slices.ContainsFunc(r.Addrs, func(own netip.Addr) bool { return slices.Contains(f.addrs, own.Unmap()) })
+}
+
+// hosts returns the hosts that have an address which r allows. If there are none, the error says why.
+func (r *Resolver) hosts(all []found) ([]Host, error) {
 	var hosts []Host
-	for i, e := range list {
-		if len(addrs[i]) > 0 {
-			hosts = append(hosts, Host{
-				Name: e.host, Addrs: addrs[i], Port: cmp.Or(r.Port, 25), Preference: e.preference, Secure: e.secure, Domains: e.domains,
-			})
+	var errs []error
+	for _, f := range all {
+		addrs, err := r.allowed(f)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", f.host, err))
+			continue
 		}
+		hosts = append(hosts, Host{
+			Name: f.host, Addrs: addrs, Port: cmp.Or(r.Port, 25), Preference: f.preference, Secure: f.secure, Domains: f.domains,
+		})
 	}
 	if len(hosts) == 0 {
 		return nil, worst(errs)
 	}
 	return hosts, nil
+}
+
+// allowed returns the addresses of a host that r allows, at least one.
+func (r *Resolver) allowed(f found) ([]netip.Addr, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	addrs := f.addrs
+	if !r.AllowPrivate {
+		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return !public(a) })
+	}
+	if len(addrs) == 0 {
+		return nil, errPrivate
+	}
+	return addrs[:min(len(addrs), maxAddrs)], nil
 }
 
 // worst returns the error that explains a failure best: a lookup that failed, before hosts that we refuse, before ones
@@ -65,21 +111,6 @@ func errNoRoute(domain string, err error) *Error {
 		return errNoAddress(domain, err)
 	}
 	return errDNS(domain, err)
-}
-
-// addresses returns those of a host that r allows, at least one.
-func (r *Resolver) addresses(ctx context.Context, host string) ([]netip.Addr, error) {
-	addrs, err := lookupAddrs(ctx, r.dns(), host)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", host, err)
-	}
-	if !r.AllowPrivate {
-		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return !public(a) })
-	}
-	if len(addrs) == 0 {
-		return nil, fmt.Errorf("%s: %w", host, errPrivate)
-	}
-	return addrs[:min(len(addrs), maxAddrs)], nil
 }
 
 // lookupAddrs asks for both families at once, and returns at least one address. What one family's failure hides, the other

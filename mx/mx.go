@@ -12,9 +12,13 @@
 //   - An error says whether trying again helps. Permanent are only: a domain that doesn't exist, one that says it takes no mail
 //     (RFC 7505), one whose mail comes back to us, and what isn't a domain at all.
 //   - Names, addresses and lists that others chose are bounded and checked. A [Resolver] never leads inside: addresses that
-//     aren't public are left out unless it is told otherwise.
+//     aren't public are left out unless it is told otherwise, and those it gives are the ones to be dialled, so that there is
+//     no second answer of the DNS to be led astray by. A [Relay], which the host program names, may be anywhere.
+//   - Mail doesn't go in circles: a Resolver goes only to hosts that are better than this one, which it knows by name and
+//     addresses.
 //
-// The DNS is reached through the interface [DNS]. [SystemDNS] uses what Go's net package offers; package dnsclient knows more.
+// The DNS is reached through the interface [DNS]. Package dnsclient speaks to name servers itself, keeps answers, and knows
+// about DNSSEC. [SystemDNS] is what Go's net package offers, for systems without an /etc/resolv.conf.
 package mx
 
 import "context"

@@ -22,15 +22,27 @@ const (
 // Resolver is a Router that asks the DNS: MX records by preference, equal ones shuffled, else the domain's own addresses
 // (RFC 5321, section 5.1). The zero value is ready to use. Its fields must not change once it is in use.
 //
-// A Resolver demands [Opportunistic] TLS of every host. Its sites are the sorted names of a domain's MX hosts, so that domains
-// with the same hosts share their limits.
+// A Resolver demands [Opportunistic] TLS of every host. Its site is the provider that all MX hosts of a domain belong to, or else
+// their sorted names, so that domains with the same hosts share their limits.
+//
+// With AllowPrivate unset, [Host.Addrs] has public addresses only. These are what is to be dialled: nobody who does so asks
+// the DNS again, which could answer differently by then. An address in brackets, an MX record with an address for a host,
+// and IPv6 addresses that stand for an IPv4 one are judged the same.
 type Resolver struct {
-	// DNS does the lookups. Defaults to &SystemDNS{}.
+	// DNS does the lookups. Defaults to &SystemDNS{}; where there is an /etc/resolv.conf, the Client of package dnsclient is
+	// better.
 	DNS DNS
 	// Hostname is this host's own name, as other hosts' MX records would have it. A list of MX hosts is cut where it names
 	// us, at our preference: we are to pass mail on to better hosts only, or it would go in circles. Defaults to "": no
-	// list is cut.
+	// list is cut for a name.
 	Hostname string
+	// Addrs are the addresses at which others reach this host. A list of MX hosts is cut where a host has one of them, as it
+	// is for Hostname. Defaults to nil: no list is cut for an address.
+	Addrs []netip.Addr
+	// Providers has the site for hosts at and below a name, written in lower case without a dot at either end; the longest
+	// name that fits counts, and "" makes an exception below one. Defaults to [Providers](). An empty table that isn't
+	// nil knows no provider.
+	Providers map[string]string
 	// Port is the port of every host. Defaults to 25.
 	Port uint16
 	// AllowPrivate allows hosts with addresses that aren't public: loopback, private, link-local, documentation and so on.
@@ -65,9 +77,13 @@ func (r *Resolver) Route(ctx context.Context, domain string) (*Route, error) {
 			return nil, err
 		}
 	}
-	site := siteOf(list)
+	site := r.site(list)
 	r.shuffle(list)
-	hosts, err := r.hosts(ctx, list)
+	better := r.cut(r.lookup(ctx, list))
+	if len(better) == 0 {
+		return nil, errLoop(domain)
+	}
+	hosts, err := r.hosts(better)
 	if err != nil {
 		return nil, errNoRoute(domain, err)
 	}
@@ -93,9 +109,6 @@ func (r *Resolver) exchangers(ctx context.Context, name string) ([]exchanger, er
 	}
 	if len(list) == 0 {
 		return nil, errNoAddress(name, fmt.Errorf("none of its %d MX records names a host", len(answer.Records)))
-	}
-	if list = r.cut(list); len(list) == 0 {
-		return nil, errLoop(name)
 	}
 	list = list[:min(len(list), maxHosts)]
 	domains := []string{name}
@@ -136,23 +149,6 @@ func parseHost(s string) (string, bool) {
 		return addr.Unmap().String(), true
 	}
 	return s, validName(s)
-}
-
-// cut drops this host and what isn't better than it (RFC 5321, section 5.1).
-func (r *Resolver) cut(list []exchanger) []exchanger {
-	if r.Hostname == "" {
-		return list
-	}
-	self, err := asciiName(r.Hostname)
-	if err != nil {
-		return list
-	}
-	at := slices.IndexFunc(list, func(e exchanger) bool { return e.host == self })
-	if at < 0 {
-		return list
-	}
-	ours := list[at].preference
-	return slices.DeleteFunc(list, func(e exchanger) bool { return e.preference >= ours })
 }
 
 // shuffle reorders hosts of equal preference.

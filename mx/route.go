@@ -16,7 +16,7 @@ type Route struct {
 // Host is one server that takes mail for a domain.
 type Host struct {
 	Name       string       // as the MX record or the host program names it; what a certificate must prove
-	Addrs      []netip.Addr // in the order to try them; at least one
+	Addrs      []netip.Addr // in the order to try them; at least one. They were checked: no others are to be dialled
 	Port       uint16       // usually 25
 	Preference uint16       // that of the MX record: a host may stand in for those of equal preference, not for better ones
 	TLS        TLS

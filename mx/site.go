@@ -1,6 +1,7 @@
 package mx
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -9,6 +10,15 @@ import (
 
 // maxSite is the length from which on a site's name is a digest: sites are kept in memory.
 const maxSite = 255
+
+// site names the site of hosts.
+func (r *Resolver) site(list []exchanger) string {
+	providers := r.Providers
+	if providers == nil {
+		providers = shipped
+	}
+	return cmp.Or(providerOf(providers, list), siteOf(list))
+}
 
 // siteOf returns the sorted names of the hosts.
 func siteOf(list []exchanger) string {

@@ -9,12 +9,14 @@ import (
 )
 
 // SystemDNS looks names up as Go's net package does, through the servers of the system's configuration and its hosts file.
-// It works wherever Go does. The zero value is ready to use.
+// The zero value is ready to use.
 //
-// That package doesn't say how long an answer may be kept, so TTL is always 0, nor whether it was validated. It tells no
-// difference between a name that doesn't exist and one without records of a type: a name is NXDOMAIN here if it has no MX, no
-// address, no NS and no TXT record. A name that has only other records is taken for missing, wrongly, but it takes no mail
-// either way.
+// It works wherever Go does, and is the one to use where there is no /etc/resolv.conf (Windows, Android, iOS), or where mail is
+// to follow the hosts file. Everywhere else the Client of package dnsclient is better. Go's package doesn't say how long an
+// answer may be kept, so TTL is always 0 and each lookup asks anew; nor whether it was validated, so there is no DANE; nor
+// the end of a chain of CNAMEs. It tells no difference between a name that doesn't exist and one without records of a type: a
+// name is NXDOMAIN here if it has no MX, no address, no NS and no TXT record. A name that has only other records is taken
+// for missing, wrongly, but it takes no mail either way.
 type SystemDNS struct {
 	// Resolver does the lookups. Defaults to net.DefaultResolver.
 	Resolver *net.Resolver

@@ -11,10 +11,11 @@ import (
 	"github.com/postroad/postroad/mx"
 )
 
-// answer makes an Answer of a reply, following CNAMEs from name. Records that belong to other names are ignored. CNAMEs that
-// don't end are a failure of the server: names without records have a meaning.
-func answer(reply *dns.Msg, name string, t uint16) mx.Answer {
-	a := mx.Answer{Authentic: reply.AuthenticatedData, Rcode: mx.Rcode(reply.Rcode)}
+// answer makes an Answer of a reply, following CNAMEs from name. Records that belong to other names are ignored. More means
+// that the CNAMEs lead to a name which the reply says nothing about. CNAMEs that don't end are a failure of the server: names
+// without records have a meaning.
+func answer(reply *dns.Msg, name string, t uint16) (a mx.Answer, more bool) {
+	a = mx.Answer{Authentic: reply.AuthenticatedData, Rcode: mx.Rcode(reply.Rcode)}
 	ttl := ^uint32(0)
 	for n := 0; ; n++ {
 		alias := aliasOf(reply, name)
@@ -22,7 +23,7 @@ func answer(reply *dns.Msg, name string, t uint16) mx.Answer {
 			break
 		}
 		if n == maxChain {
-			return mx.Answer{Rcode: mx.ServFail}
+			return mx.Answer{Rcode: mx.ServFail}, false
 		}
 		name, ttl = dns.CanonicalName(alias.Target), min(ttl, alias.Hdr.Ttl)
 		a.Canonical = withoutDot(name)
@@ -37,10 +38,13 @@ func answer(reply *dns.Msg, name string, t uint16) mx.Answer {
 		}
 	}
 	if len(a.Records) == 0 {
-		ttl = min(ttl, negativeTTL(reply))
+		more = a.Canonical != "" && a.Rcode == mx.Success && !hasType(reply.Ns, dns.TypeSOA)
+		if !more {
+			ttl = min(ttl, negativeTTL(reply))
+		}
 	}
 	a.TTL = time.Duration(ttl) * time.Second
-	return a
+	return a, more
 }
 
 // aliasOf returns the CNAME that a reply has for a name, or nil.

@@ -2,6 +2,7 @@ package dnsclient
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -62,24 +63,36 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-// Only who is trusted to validate can make an answer authentic.
-func TestAuthentic(t *testing.T) {
-	respond := func(query *dns.Msg) []*dns.Msg {
-		m := replying(t, "x.example. 300 A 192.0.2.1")(query)
-		m[0].AuthenticatedData = true
-		return m
-	}
-	c := &Client{Servers: []string{serve(t, respond)}}
-	if a, err := c.Lookup(t.Context(), "x.example", mx.TypeA); err != nil || !a.Authentic {
-		t.Errorf("from loopback: %+v, %v", a, err)
-	}
-	c = &Client{Trusted: []string{"192.0.2.53:53"}}
-	for server, want := range map[string]bool{
-		"127.0.0.53:53": true, "[::1]:53": true, "[::ffff:127.0.0.1]:53": true, "192.0.2.53:53": true,
-		"192.0.2.53:54": false, "192.0.2.54:53": false, "[2001:db8::1]:53": false, "localhost:53": false,
+func FuzzAnswer(f *testing.F) {
+	query := new(dns.Msg).SetQuestion("x.example.", dns.TypeMX)
+	for _, records := range [][]string{
+		{"x.example. 300 MX 10 a.example."}, {"x.example. 1 CNAME y.example.", "y.example. 2 MX 0 ."}, {"x.example. 300 A 192.0.2.1"}, nil,
 	} {
-		if got := c.trusts(server); got != want {
-			t.Errorf("%s: trusted %v", server, got)
+		m := new(dns.Msg).SetReply(query)
+		for _, s := range records {
+			r, err := dns.NewRR(s)
+			if err != nil {
+				f.Fatal(err)
+			}
+			m.Answer = append(m.Answer, r)
 		}
+		packet, err := m.Pack()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(packet, uint16(dns.TypeMX))
 	}
+	f.Fuzz(func(t *testing.T, packet []byte, typ uint16) {
+		reply := new(dns.Msg)
+		if reply.Unpack(packet) != nil {
+			return
+		}
+		answers(reply, query)
+		a, _ := answer(reply, "x.example.", typ)
+		for _, r := range a.Records {
+			if typ == dns.TypeMX && r.Host == "" || typ != dns.TypeMX && r.Addr == (netip.Addr{}) {
+				t.Errorf("empty record %+v", r)
+			}
+		}
+	})
 }

@@ -1,15 +1,25 @@
 // Package dnsclient is an [mx.DNS] that speaks to name servers itself, and so knows what Go's net package doesn't tell: whether a
-// name exists, how long an answer may be kept, and whether the server has validated it. It keeps no answers itself.
+// name exists, how long an answer may be kept, and whether the server has validated it.
+//
+// It is a stub: the servers are ones that resolve, such as those of /etc/resolv.conf. A mail server best has one of its own on
+// loopback, which validates; see [Client.Trusted].
+//
+// # Promises
+//
+//   - A lookup ends within 30 seconds, and when its ctx ends. Lookups of the same name and type that are under way at the
+//     same time are one, and none of them fails because another one's ctx ends.
+//   - Answers are kept for their TTL, but not longer than 1 hour; that there is no such record, for what the SOA says, but not
+//     longer than 5 minutes (RFC 2308). Failures are not kept, nor is NXDOMAIN for MX: a domain that is believed to be
+//     missing only when it is found so twice, is looked for twice.
+//   - What is kept has a bound in memory, [Client.CacheSize] and 100,000 answers; the least recently used goes first. One answer
+//     of more than 64 KiB is not kept.
+//   - An answer is believed if it comes from the address and port that was asked, to a random port, with the random number and
+//     the question that was sent, to the random case of each letter. A server that doesn't preserve case is asked by TCP.
 package dnsclient
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -17,134 +27,81 @@ import (
 	"github.com/postroad/postroad/mx"
 )
 
-// Bounds of one lookup.
-const (
-	rounds     = 2    // how often every server is asked
-	maxServers = 4    // how many of the servers are asked
-	udpSize    = 1232 // octets of an answer by UDP: what passes every path unfragmented
-	maxPackets = 64   // packets that are not the answer, before a server is given up
-	maxChain   = 10   // CNAMEs from the name to its records
-)
-
-// Client asks resolving name servers, each in its turn, by UDP, and by TCP when an answer doesn't fit. It believes only answers
-// from the address and port it asked, with the number and question it sent. The zero value is ready to use. Its fields must
-// not change once it is in use.
+// Client asks resolving name servers, each in its turn, by UDP, and by TCP when an answer doesn't fit. The zero value is ready
+// to use. Its fields must not change once it is in use, and it must not be copied.
 type Client struct {
 	// Servers are addresses with ports, such as 127.0.0.1:53; at most 4 are asked. Defaults to what /etc/resolv.conf says
-	// at the time of each lookup.
+	// at the time of each lookup. If some of them are trusted, only those are asked: to a name that they refuse for a bad
+	// signature, another server's answer would do harm.
 	Servers []string
 	// Trusted are servers, written as in Servers, whose word on DNSSEC is passed on as Answer.Authentic: they validate, and
 	// nobody can tamper with the path to them. Servers on loopback are always trusted. Defaults to none.
 	Trusted []string
 	// Timeout is how long to wait for one answer of one server. Defaults to 3 seconds.
 	Timeout time.Duration
+	// CacheSize bounds the memory for answers that are kept, in octets. Defaults to 8 MiB; if it is negative, none is kept.
+	CacheSize int
+	// Observe, if not nil, hears of each lookup when it ends. It is called by the goroutine that called Lookup, which waits
+	// for it.
+	Observe func(Lookup)
+
+	cache   cache
+	flights flights
+	health  health
+}
+
+// Lookup is what [Client.Observe] hears.
+type Lookup struct {
+	Name   string // in lower case, without a dot at its end
+	Type   mx.Type
+	Server string // who answered; "" if the answer was kept, or none was had
+	Took   time.Duration
+	Cached bool     // the answer was kept from an earlier lookup
+	Shared bool     // another lookup of the same was under way, and this one waited for its answer
+	Rcode  mx.Rcode // of the answer, if Err is nil
+	Err    error
+}
+
+// question is what answers are kept and shared by.
+type question struct {
+	name string // absolute and in lower case, as package dns has it
+	t    uint16
+}
+
+// outcome is what a lookup came to.
+type outcome struct {
+	answer mx.Answer
+	server string
+	err    error
 }
 
 // Lookup asks for the records of one type. Servers that are silent, or that answer SERVFAIL or REFUSED and the like, are passed
-// over until all were asked twice; if one of them did answer, that is the answer.
+// over until all were asked twice; if one of them did answer, that is the answer. A server that was silent is asked last for
+// the next 30 seconds.
 func (c *Client) Lookup(ctx context.Context, name string, t mx.Type) (mx.Answer, error) {
-	servers, err := c.servers()
-	if err != nil {
-		return mx.Answer{}, err
+	start := time.Now()
+	q := question{dns.CanonicalName(name), uint16(t)}
+	seen := Lookup{Name: withoutDot(q.name), Type: t}
+	var out outcome
+	if out.answer, seen.Cached = c.cache.get(q, start); !seen.Cached {
+		out, seen.Shared = c.flights.do(ctx, q, c.resolveAndKeep)
 	}
-	name = dns.CanonicalName(name)
-	var refused *mx.Answer
-	for range rounds {
-		for _, server := range servers {
-			reply, failed := c.ask(ctx, server, name, uint16(t))
-			switch {
-			case ctx.Err() != nil:
-				return mx.Answer{}, ctx.Err()
-			case failed != nil:
-				err = fmt.Errorf("dnsclient: %s: %w", server, failed)
-			case reply.Rcode == dns.RcodeSuccess || reply.Rcode == dns.RcodeNameError:
-				a := answer(reply, name, uint16(t))
-				a.Authentic = a.Authentic && c.trusts(server)
-				return a, nil
-			default:
-				refused = &mx.Answer{Rcode: mx.Rcode(reply.Rcode)}
-			}
-		}
+	if c.Observe != nil {
+		seen.Server, seen.Rcode, seen.Err, seen.Took = out.server, out.answer.Rcode, out.err, time.Since(start)
+		c.Observe(seen)
 	}
-	if refused != nil {
-		return *refused, nil
-	}
-	return mx.Answer{}, err
+	return out.answer, out.err
 }
 
-func (c *Client) servers() ([]string, error) {
-	servers := c.Servers
-	if len(servers) == 0 {
-		config, err := dns.ClientConfigFromFile("/etc/resolv.conf")
-		if err != nil {
-			return nil, fmt.Errorf("dnsclient: %w", err)
-		}
-		for _, s := range config.Servers {
-			servers = append(servers, net.JoinHostPort(s, config.Port))
-		}
+func (c *Client) resolveAndKeep(ctx context.Context, q question) outcome {
+	if _, ok := dns.IsDomainName(q.name); !ok {
+		return outcome{err: fmt.Errorf("dnsclient: %.300q isn't a domain name", q.name)}
 	}
-	if len(servers) == 0 {
-		return nil, errors.New("dnsclient: no name servers are configured")
-	}
-	return servers[:min(len(servers), maxServers)], nil
-}
-
-// trusts reports whether to believe what a server says about DNSSEC.
-func (c *Client) trusts(server string) bool {
-	addr, err := netip.ParseAddrPort(server)
-	return err == nil && addr.Addr().Unmap().IsLoopback() || slices.Contains(c.Trusted, server)
-}
-
-// ask sends the question to one server, and again when its first answer says how it must be asked.
-func (c *Client) ask(ctx context.Context, server, name string, t uint16) (*dns.Msg, error) {
-	query := new(dns.Msg).SetQuestion(name, t)
-	query.SetEdns0(udpSize, false)
-	query.AuthenticatedData = true // asks for the bit in the answer (RFC 6840, section 5.7)
-	reply, err := c.exchange(ctx, "udp", server, query)
-	if err == nil && (reply.Rcode == dns.RcodeFormatError || reply.Rcode == dns.RcodeNotImplemented) {
-		query.Extra = nil // a server from before EDNS (RFC 6891, section 7)
-		reply, err = c.exchange(ctx, "udp", server, query)
-	}
-	if err == nil && reply.Truncated {
-		reply, err = c.exchange(ctx, "tcp", server, query)
-	}
-	return reply, err
-}
-
-// exchange sends query and waits for its answer.
-func (c *Client) exchange(ctx context.Context, network, server string, query *dns.Msg) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Timeout, 3*time.Second))
+	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
 	defer cancel()
-	var dialer net.Dialer
-	raw, err := dialer.DialContext(ctx, network, server)
-	if err != nil {
-		return nil, err
+	out := c.resolve(ctx, q)
+	if out.err == nil {
+		c.cache.put(q, out.answer, time.Now(), c.CacheSize)
 	}
-	defer raw.Close()
-	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	query.Id = dns.Id()
-	conn := &dns.Conn{Conn: raw, UDPSize: udpSize}
-	if err := conn.WriteMsg(query); err != nil {
-		return nil, cmp.Or(ctx.Err(), err)
-	}
-	for range maxPackets {
-		reply, err := conn.ReadMsg()
-		switch {
-		case reply != nil && answers(reply, query) && (err == nil || reply.Truncated):
-			return reply, nil
-		case network == "tcp" && err != nil, reply == nil && !errors.Is(err, dns.ErrShortRead):
-			return nil, cmp.Or(ctx.Err(), err)
-		}
-	}
-	return nil, errors.New("too many packets that answer something else")
-}
-
-// answers reports whether reply is one to query.
-func answers(reply, query *dns.Msg) bool {
-	if !reply.Response || reply.Id != query.Id || len(reply.Question) != 1 {
-		return false
-	}
-	a, q := reply.Question[0], query.Question[0]
-	return a.Qtype == q.Qtype && a.Qclass == q.Qclass && dns.CanonicalName(a.Name) == q.Name
+	return out
 }

@@ -32,10 +32,37 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 	} else {
 		s.fill(reply, question)
 	}
+	if fault.FoldCase {
+		reply.Question[0].Name = question.Name
+	}
 	if _, udp := w.LocalAddr().(*net.UDPAddr); udp {
 		fit(reply, query, fault.Truncate)
+	} else {
+		reply.Truncate(dns.MaxMsgSize)
+	}
+	if fault.Forged {
+		for _, m := range forge(query) {
+			w.WriteMsg(m)
+		}
 	}
 	w.WriteMsg(reply)
+}
+
+// forge returns answers that are not to query, but look like it.
+func forge(query *dns.Msg) []*dns.Msg {
+	var list []*dns.Msg
+	for _, change := range []func(*dns.Msg){
+		func(m *dns.Msg) { m.Id++ },
+		func(m *dns.Msg) { m.Question[0].Name = "forged." + m.Question[0].Name },
+		func(m *dns.Msg) { m.Question[0].Qtype++ },
+		func(m *dns.Msg) { m.Response = false },
+		func(m *dns.Msg) { m.Question = nil },
+	} {
+		m := new(dns.Msg).SetRcode(query, dns.RcodeNameError)
+		change(m)
+		list = append(list, m)
+	}
+	return list
 }
 
 // note counts a question and returns how to misbehave about it.
@@ -43,7 +70,14 @@ func (s *Server) note(q dns.Question) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queries[q]++
-	return s.faults[q.Name]
+	fault := s.faults[q.Name]
+	if fault.Times == 1 {
+		delete(s.faults, q.Name)
+	} else if fault.Times > 1 {
+		fault.Times--
+		s.faults[q.Name] = fault
+	}
+	return fault
 }
 
 // wait returns after d, or with false when the server is closed.

@@ -37,6 +37,9 @@ type Fault struct {
 	Truncate bool          // answers by UDP are cut, so that the client has to ask by TCP
 	Silent   bool          // there is no answer
 	Delay    time.Duration // the answer comes this much later
+	Forged   bool          // before the answer come forged ones: wrong number, name or type, and no such domain
+	FoldCase bool          // the answer has the name in lower case, whatever it was asked in
+	Times    int           // this many questions, then it is over; 0: until it is set anew
 }
 
 // NewServer starts a server on a free port of 127.0.0.1 with a zone of records, one to a line, as in a zone file: "example.org.
@@ -95,8 +98,10 @@ func listen() (net.PacketConn, net.Listener, error) {
 // Addr returns the server's address and port, for UDP and TCP.
 func (s *Server) Addr() string { return s.addr }
 
-// DNS returns a client that asks this server.
-func (s *Server) DNS() mx.DNS { return &dnsclient.Client{Servers: []string{s.addr}} }
+// DNS returns a client that asks this server, each time: it keeps no answers, so that changes are seen at once.
+func (s *Server) DNS() mx.DNS {
+	return &dnsclient.Client{Servers: []string{s.addr}, CacheSize: -1}
+}
 
 // Close stops the server and waits until it has stopped.
 func (s *Server) Close() { s.close() }

@@ -3,12 +3,10 @@ package mxtest
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/postroad/postroad/mx"
-	"github.com/postroad/postroad/mx/dnsclient"
 )
 
 func open(t *testing.T, records ...string) *Server {
@@ -143,46 +141,6 @@ func TestBadRecords(t *testing.T) {
 	}
 	if err := open(t).Set("x.example", "y.example A 127.0.0.1"); err == nil {
 		t.Error("a record of another name was set")
-	}
-}
-
-func TestFaults(t *testing.T) {
-	s := open(t, "x.example A 127.0.0.1")
-	s.SetFault("x.example", Fault{Rcode: mx.ServFail})
-	if got := ask(t, s, "x.example", mx.TypeA); got != "SERVFAIL" {
-		t.Errorf("SERVFAIL: %s", got)
-	}
-	before := s.Queries("x.example", mx.TypeA)
-	s.SetFault("x.example", Fault{Truncate: true, Delay: time.Millisecond})
-	if got := ask(t, s, "x.example", mx.TypeA); got != "NOERROR 127.0.0.1" {
-		t.Errorf("truncated: %s", got)
-	}
-	if n := s.Queries("x.example", mx.TypeA) - before; n != 2 {
-		t.Errorf("truncated: asked %d times, want by UDP and by TCP", n)
-	}
-	s.SetFault("x.example", Fault{Silent: true})
-	impatient := &dnsclient.Client{Servers: []string{s.Addr()}, Timeout: 50 * time.Millisecond}
-	if a, err := impatient.Lookup(t.Context(), "x.example", mx.TypeA); err == nil {
-		t.Errorf("silent: %+v", a)
-	}
-	s.SetFault("x.example", Fault{})
-	if got := ask(t, s, "x.example", mx.TypeA); got != "NOERROR 127.0.0.1" {
-		t.Errorf("healed: %s", got)
-	}
-}
-
-// An answer that doesn't fit into a packet comes by TCP, whole.
-func TestLargeAnswer(t *testing.T) {
-	s := open(t)
-	const n = 1000
-	for i := range n {
-		if err := s.Add(fmt.Sprintf("x.example A %v", netip.AddrFrom4([4]byte{127, 1, byte(i >> 8), byte(i)}))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	a, err := s.DNS().Lookup(t.Context(), "x.example", mx.TypeA)
-	if err != nil || len(a.Records) != n {
-		t.Errorf("%d records, %v, want %d", len(a.Records), err, n)
 	}
 }
 

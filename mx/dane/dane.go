@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/mx"
+	"github.com/postroad/postroad/mx/dnsclient"
 )
 
 // Bounds on what a domain's owner can make us do.
@@ -56,19 +57,22 @@ var (
 type Router struct {
 	// Router finds the hosts. Defaults to an [mx.Resolver] that asks DNS.
 	Router mx.Router
-	// DNS looks TLSA records up, and should be the one that Router asks, and keep its answers. All that is done here
-	// rests on [mx.Answer.Authentic]. Defaults to [mx.SystemDNS], which validates nothing: then nothing is done here.
+	// DNS looks TLSA records up. It should be the one that Router asks, and keep answers. What it says is believed as far as
+	// [mx.Answer.Authentic] goes. Defaults to a [dnsclient.Client], which asks the servers of the system's configuration
+	// and believes those on loopback.
 	DNS mx.DNS
 	// Timeout bounds the lookups of one call of Route, after those of Router; a host that isn't done with until then isn't
 	// used. Defaults to 1 minute.
 	Timeout time.Duration
+
+	client dnsclient.Client // is asked if DNS is nil
 }
 
 // Route returns the hosts of the other router that may be used. If there are none, the error is temporary and wraps
 // [ErrLookup].
 func (r *Router) Route(ctx context.Context, domain string) (*mx.Route, error) {
 	route, err := r.router().Route(ctx, domain)
-	if err != nil || route == nil || !slices.ContainsFunc(route.Hosts, named) {
+	if err != nil || route == nil || !slices.ContainsFunc(route.Hosts, eligible) {
 		return route, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.Timeout, routeTimeout))
@@ -98,15 +102,15 @@ func (r *Router) Route(ctx context.Context, domain string) (*mx.Route, error) {
 	return &strict, nil
 }
 
-// named reports whether a host's name is one to look up, and nobody on the way can have chosen it.
-func named(host mx.Host) bool {
+// eligible reports whether a host's name is one to look up, and nobody on the way can have chosen it.
+func eligible(host mx.Host) bool {
 	_, err := netip.ParseAddr(host.Name)
 	return host.Secure && err != nil
 }
 
 // protect tightens what is demanded of a host. Its error means that the host is not to be used.
 func (r *Router) protect(ctx context.Context, host *mx.Host) error {
-	if !named(*host) {
+	if !eligible(*host) {
 		return nil
 	}
 	base, found, err := r.records(ctx, host)
@@ -116,7 +120,9 @@ func (r *Router) protect(ctx context.Context, host *mx.Host) error {
 	if host.TLS != mx.Verified {
 		host.TLS = mx.Required
 	}
-	host.SNI = base
+	if base != host.Name {
+		host.SNI = base // RFC 7672, section 8.1
+	}
 	p := newPolicy(found, names(base, host))
 	if len(p.records) > 0 {
 		host.Verify = chain(host.Verify, p.verify)
@@ -135,14 +141,14 @@ func names(base string, host *mx.Host) []string {
 
 func (r *Router) router() mx.Router {
 	if r.Router == nil {
-		return &mx.Resolver{DNS: r.DNS}
+		return &mx.Resolver{DNS: r.dns()}
 	}
 	return r.Router
 }
 
 func (r *Router) dns() mx.DNS {
 	if r.DNS == nil {
-		return &mx.SystemDNS{}
+		return &r.client
 	}
 	return r.DNS
 }

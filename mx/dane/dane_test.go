@@ -61,7 +61,7 @@ func describe(route *mx.Route, err error) string {
 		if h.Verify != nil {
 			s += " checked"
 		}
-		if h.SNI != "" && h.SNI != h.Name {
+		if h.SNI != "" {
 			s += " as " + h.SNI
 		}
 		if (h.Verify != nil) != (h.Policy != "") {
@@ -73,6 +73,7 @@ func describe(route *mx.Route, err error) string {
 }
 
 func TestRoute(t *testing.T) {
+	long := strings.Repeat("a.", 238/2) + "signed.example"
 	for _, c := range []struct {
 		name    string
 		records []string // x.signed.example and x.plain.example lead to mx.signed.example unless they say otherwise
@@ -135,6 +136,10 @@ func TestRoute(t *testing.T) {
 		{
 			name: "host of IPv6", domain: "y.signed.example", want: "six.signed.example required checked",
 			records: []string{"y.signed.example MX 10 six.signed.example", "six.signed.example AAAA ::1", "_25._tcp.six.signed.example" + checked},
+		},
+		{
+			name: "host with the longest name", domain: "y.signed.example", want: long + " opportunistic",
+			records: []string{"y.signed.example MX 10 " + long, long + " A 127.0.0.1"}, // no name is left for its records
 		},
 		{
 			name: "failed lookup", want: "451 4.7.5",

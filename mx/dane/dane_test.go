@@ -212,8 +212,11 @@ func TestRoute(t *testing.T) {
 			if got != c.want {
 				t.Errorf("%s\nwant %s", got, c.want)
 			}
-			if n := s.Queries("_25._tcp.mx.plain.example", mx.TypeTLSA); n > 0 {
+			if s.Queries("_25._tcp.mx.plain.example", mx.TypeTLSA) > 0 || s.Queries("_25._tcp.e.plain.example", mx.TypeTLSA) > 0 {
 				t.Error("an unsigned host's servers were bothered")
+			}
+			if s.Queries("127.0.0.1", mx.TypeA) > 0 {
+				t.Error("an address was taken for a name")
 			}
 		})
 	}
@@ -329,6 +332,35 @@ func TestNames(t *testing.T) {
 			if got := accepts(c.host, name); got != slices.Contains(c.want, name) {
 				t.Errorf("%s of %q may be %s: %v", c.host.Name, c.host.Domains, name, got)
 			}
+		}
+	}
+}
+
+// One kind of address is enough to know whether a host's zone is signed; with none, nobody knows.
+func TestFailedAddresses(t *testing.T) {
+	failed := errors.New("no answer")
+	for _, c := range []struct {
+		name     string
+		err      error // of AAAA; A fails
+		signed   bool
+		demanded string
+	}{
+		{"signed", nil, true, "mx.example.org required checked"},
+		{"unsigned", nil, false, "mx.example.org opportunistic"},
+		{"not known", failed, false, "451 4.7.5"},
+	} {
+		dns := dnsFunc(func(ctx context.Context, name string, typ mx.Type) (mx.Answer, error) {
+			switch typ {
+			case mx.TypeA:
+				return mx.Answer{}, failed
+			case mx.TypeAAAA:
+				return mx.Answer{Authentic: c.signed}, c.err
+			}
+			return vouching(mx.TLSA{Usage: 3, Selector: 1, Matching: 1, Data: make([]byte, 32)}).Lookup(ctx, name, typ)
+		})
+		route, err := (&Router{Router: fixed(mx.Host{Name: "mx.example.org", Secure: true}), DNS: dns}).Route(t.Context(), "example.org")
+		if got := describe(route, err); got != c.demanded {
+			t.Errorf("%s: %s", c.name, got)
 		}
 	}
 }

@@ -139,6 +139,27 @@ func TestVerifyByAnyRecord(t *testing.T) {
 	}
 }
 
+// What one usage says is not said by the other.
+func TestUsagesAreApart(t *testing.T) {
+	root := (*identity)(nil).issue(t, nil)
+	leaf := root.issue(t, nil, "mx.example.net")
+	sibling := root.issue(t, nil, "mx.example.org")
+	other := (*identity)(nil).issue(t, nil)
+	for _, c := range []struct {
+		shown *identity
+		list  []mx.TLSA
+	}{
+		{sibling, []mx.TLSA{root.tlsa(3, 0, 1), other.tlsa(2, 0, 1)}},                     // an end entity isn't an anchor
+		{sibling, []mx.TLSA{root.tlsa(3, 0, 0), root.tlsa(3, 1, 0), other.tlsa(2, 0, 1)}}, // nor as a whole
+		{leaf, []mx.TLSA{leaf.tlsa(2, 1, 1), sibling.tlsa(3, 1, 1)}},                      // an anchor has to prove its name
+	} {
+		state := tls.ConnectionState{PeerCertificates: []*x509.Certificate{c.shown.Certificate, root.Certificate}}
+		if err := newPolicy(answerOf(c.list), []string{"mx.example.org"}).verify(state); !errors.Is(err, ErrCertificate) {
+			t.Errorf("%+v: %v", c.list, err)
+		}
+	}
+}
+
 func TestUsable(t *testing.T) {
 	i := (*identity)(nil).issue(t, nil, "mx.example.org")
 	data := func(n int) []byte { return bytes.Repeat([]byte{1}, n) }

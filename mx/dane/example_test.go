@@ -31,8 +31,8 @@ func ExampleRouter() {
 
 	client := &dnsclient.Client{Servers: []string{zone.Addr()}}
 	router := &dane.Router{
-		Router: &mx.Resolver{DNS: client, AllowPrivate: true},
-		DNS:    client,
+		Inner: &mx.Resolver{DNS: client, AllowPrivate: true},
+		DNS:   client,
 	}
 	for _, domain := range []string{"example.org", "example.net"} {
 		route, err := router.Route(context.Background(), domain)

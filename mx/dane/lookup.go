@@ -12,7 +12,7 @@ const maxName = 253
 
 // records finds the TLSA records of a host, and the name they are for: the TLSA base domain of RFC 7672, section 2.2.3. There
 // are none if the zones that they would be in aren't signed.
-func (r *Router) records(ctx context.Context, host *mx.Host) (base string, records []mx.Record, err error) {
+func (r *Router) records(ctx context.Context, host *mx.Host) (base string, records []mx.TLSA, err error) {
 	bases, err := r.bases(ctx, host.Name)
 	if err != nil {
 		return "", nil, err
@@ -30,7 +30,10 @@ func (r *Router) records(ctx context.Context, host *mx.Host) (base string, recor
 		case len(answer.Records) > maxRecords:
 			return "", nil, fmt.Errorf("%s has %d TLSA records, more than anybody needs", name, len(answer.Records))
 		case len(answer.Records) > 0:
-			return base, answer.Records, nil
+			for _, record := range answer.Records {
+				records = append(records, record.TLSA)
+			}
+			return base, records, nil
 		}
 	}
 	return "", nil, nil

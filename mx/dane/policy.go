@@ -18,8 +18,8 @@ type policy struct {
 	names   []string // a certificate under a trust anchor must prove one of them
 }
 
-func newPolicy(answer []mx.Record, names []string) *policy {
-	p := &policy{records: usable(answer)}
+func newPolicy(records []mx.TLSA, names []string) *policy {
+	p := &policy{records: usable(records)}
 	if p.anchored() {
 		p.names = slices.Compact(slices.Sorted(slices.Values(names)))
 	}

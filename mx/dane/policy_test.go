@@ -11,13 +11,6 @@ import (
 	"github.com/postroad/postroad/mx"
 )
 
-func answerOf(list []mx.TLSA) (answer []mx.Record) {
-	for _, t := range list {
-		answer = append(answer, mx.Record{TLSA: t})
-	}
-	return answer
-}
-
 // Each record is shown chains that it accepts, and ones that it refuses.
 func TestVerify(t *testing.T) {
 	root := (*identity)(nil).issue(t, nil)
@@ -106,7 +99,7 @@ func TestVerify(t *testing.T) {
 				for _, i := range chain {
 					state.PeerCertificates = append(state.PeerCertificates, i.Certificate)
 				}
-				return newPolicy(answerOf([]mx.TLSA{record}), c.names).verify(state)
+				return newPolicy([]mx.TLSA{record}, c.names).verify(state)
 			}
 			for i, chain := range c.accept {
 				if err := check(chain); err != nil {
@@ -132,7 +125,7 @@ func TestVerifyByAnyRecord(t *testing.T) {
 		list := []mx.TLSA{other.tlsa(3, 0, 1), other.tlsa(2, 0, 1), other.tlsa(2, 1, 0), fits}
 		for range list {
 			list = append(list[1:], list[0])
-			if err := newPolicy(answerOf(list), []string{"mx.example.org"}).verify(state); err != nil {
+			if err := newPolicy(list, []string{"mx.example.org"}).verify(state); err != nil {
 				t.Errorf("%d %d %d is overlooked: %v", fits.Usage, fits.Selector, fits.Matching, err)
 			}
 		}
@@ -154,7 +147,7 @@ func TestUsagesAreApart(t *testing.T) {
 		{leaf, []mx.TLSA{leaf.tlsa(2, 1, 1), sibling.tlsa(3, 1, 1)}},                      // an anchor has to prove its name
 	} {
 		state := tls.ConnectionState{PeerCertificates: []*x509.Certificate{c.shown.Certificate, root.Certificate}}
-		if err := newPolicy(answerOf(c.list), []string{"mx.example.org"}).verify(state); !errors.Is(err, ErrCertificate) {
+		if err := newPolicy(c.list, []string{"mx.example.org"}).verify(state); !errors.Is(err, ErrCertificate) {
 			t.Errorf("%+v: %v", c.list, err)
 		}
 	}
@@ -189,7 +182,7 @@ func TestUsable(t *testing.T) {
 		{"a certificate for a key", mx.TLSA{Usage: 2, Selector: 1, Matching: 0, Data: i.Raw}, false},
 		{"more than a certificate", mx.TLSA{Usage: 2, Selector: 0, Matching: 0, Data: append(slices.Clone(i.Raw), 0)}, false},
 	} {
-		if got := len(usable(answerOf([]mx.TLSA{c.record}))) == 1; got != c.want {
+		if got := len(usable([]mx.TLSA{c.record})) == 1; got != c.want {
 			t.Errorf("%s: usable %v", c.name, got)
 		}
 	}
@@ -213,7 +206,7 @@ func TestStrongestDigest(t *testing.T) {
 		"SHA-512 of another, and a whole": {[]mx.TLSA{a.tlsa(3, 1, 0), b.tlsa(3, 1, 2)}, true},
 	} {
 		state := tls.ConnectionState{PeerCertificates: []*x509.Certificate{a.Certificate}}
-		if err := newPolicy(answerOf(c.records), []string{"mx.example.org"}).verify(state); (err == nil) != c.want {
+		if err := newPolicy(c.records, []string{"mx.example.org"}).verify(state); (err == nil) != c.want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -223,7 +216,7 @@ func TestStrongestDigest(t *testing.T) {
 func TestPolicyDigest(t *testing.T) {
 	a := (*identity)(nil).issue(t, nil, "mx.example.org")
 	b := (*identity)(nil).issue(t, nil, "mx.example.org")
-	digest := func(names []string, list ...mx.TLSA) string { return newPolicy(answerOf(list), names).digest() }
+	digest := func(names []string, list ...mx.TLSA) string { return newPolicy(list, names).digest() }
 	x, y := []string{"mx.example.org", "example.org"}, []string{"mx.example.org", "example.net"}
 	want := digest(x, a.tlsa(2, 1, 1), b.tlsa(3, 1, 1))
 	for name, got := range map[string]string{

@@ -38,10 +38,10 @@ type record struct {
 }
 
 // usable returns the records that a client can go by, each once, in one order whatever the DNS's was.
-func usable(answer []mx.Record) []record {
+func usable(all []mx.TLSA) []record {
 	var list []record
-	for _, a := range answer {
-		if r, ok := parse(a.TLSA); ok {
+	for _, t := range all {
+		if r, ok := parse(t); ok {
 			list = append(list, r)
 		}
 	}

@@ -42,7 +42,7 @@ func newServer(t *testing.T, records ...string) *mxtest.Server {
 // newRouter is a Router that asks s, and so does the one in it.
 func newRouter(s *mxtest.Server) *Router {
 	dns := &dnsclient.Client{Servers: []string{s.Addr()}, Timeout: 100 * time.Millisecond}
-	return &Router{Router: &mx.Resolver{DNS: dns, AllowPrivate: true}, DNS: dns}
+	return &Router{Inner: &mx.Resolver{DNS: dns, AllowPrivate: true}, DNS: dns}
 }
 
 // describe says what a route demands of each host: its name, the level of TLS, whether there is a check, and the name to ask for
@@ -238,6 +238,40 @@ func TestRouteError(t *testing.T) {
 	}
 }
 
+// An observer hears of what protects each host, and why one is left out, but not of hosts that have nothing to do with DANE.
+func TestObserve(t *testing.T) {
+	s := newServer(t,
+		"x.signed.example MX 10 mx.signed.example", "x.signed.example MX 20 a.signed.example", "x.signed.example MX 30 sick.signed.example",
+		"x.signed.example MX 40 none.signed.example", "x.signed.example MX 50 mx.plain.example",
+		"mx.signed.example A 127.0.0.1", "a.signed.example CNAME mx.signed.example.", "sick.signed.example A 127.0.0.1",
+		"none.signed.example A 127.0.0.1", "mx.plain.example A 127.0.0.1",
+		"_25._tcp.mx.signed.example"+checked, "_25._tcp.mx.signed.example"+unusable,
+	)
+	s.SetFault("_25._tcp.sick.signed.example", mxtest.Fault{Rcode: mx.ServFail})
+	events := make(chan Event, 10)
+	router := newRouter(s)
+	router.Observe = func(e Event) { events <- e }
+	_, err := router.Route(t.Context(), "x.signed.example")
+	must(t, err)
+	close(events)
+	var got []string
+	for e := range events {
+		if e.Err != nil && !errors.Is(e.Err, ErrLookup) {
+			t.Error(e.Err)
+		}
+		got = append(got, fmt.Sprintf("%s %s %q %d %v", e.Domain, e.Host, e.Base, len(e.Records), e.Err == nil))
+	}
+	slices.Sort(got)
+	want := []string{
+		`x.signed.example a.signed.example "mx.signed.example" 2 true`,
+		`x.signed.example mx.signed.example "mx.signed.example" 2 true`,
+		`x.signed.example sick.signed.example "" 0 false`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("told %q", got)
+	}
+}
+
 // dnsFunc is a DNS made of a function.
 type dnsFunc func(ctx context.Context, name string, t mx.Type) (mx.Answer, error)
 
@@ -249,7 +283,11 @@ func (f dnsFunc) Lookup(ctx context.Context, name string, t mx.Type) (mx.Answer,
 func vouching(records ...mx.TLSA) mx.DNS {
 	return dnsFunc(func(_ context.Context, _ string, t mx.Type) (mx.Answer, error) {
 		if t == mx.TypeTLSA {
-			return mx.Answer{Authentic: true, Records: answerOf(records)}, nil
+			answer := mx.Answer{Authentic: true}
+			for _, r := range records {
+				answer.Records = append(answer.Records, mx.Record{TLSA: r})
+			}
+			return answer, nil
 		}
 		return mx.Answer{Authentic: true}, nil
 	})
@@ -273,7 +311,7 @@ func TestNothingIsLoosened(t *testing.T) {
 				Name: "mx.example.org", Port: 25, TLS: level, Secure: true,
 				Policy: "inner", Verify: func(tls.ConnectionState) error { return refused },
 			})
-			route, err := (&Router{Router: inner, DNS: vouching(record)}).Route(t.Context(), "example.org")
+			route, err := (&Router{Inner: inner, DNS: vouching(record)}).Route(t.Context(), "example.org")
 			must(t, err)
 			host := route.Hosts[0]
 			if host.TLS != want || !strings.HasPrefix(host.Policy, "inner") || (host.Policy == "inner") != (record.Usage == 1) || route.Site != "site" {
@@ -292,7 +330,7 @@ func TestNothingIsLoosened(t *testing.T) {
 	other := (*identity)(nil).issue(t, nil, "mx.example.org")
 	content := fixed(mx.Host{Name: "mx.example.org", Secure: true, Verify: func(tls.ConnectionState) error { return nil }})
 	for want, record := range map[error]mx.TLSA{nil: i.tlsa(3, 1, 1), ErrCertificate: other.tlsa(3, 1, 1)} {
-		route, err := (&Router{Router: content, DNS: vouching(record)}).Route(t.Context(), "example.org")
+		route, err := (&Router{Inner: content, DNS: vouching(record)}).Route(t.Context(), "example.org")
 		must(t, err)
 		if err := route.Hosts[0].Verify(state); !errors.Is(err, want) {
 			t.Errorf("%v after the inner check, want %v", err, want)
@@ -312,7 +350,7 @@ func TestNames(t *testing.T) {
 			}
 			return answer, err
 		})
-		route, err := (&Router{Router: fixed(host), DNS: dns}).Route(t.Context(), "example.org")
+		route, err := (&Router{Inner: fixed(host), DNS: dns}).Route(t.Context(), "example.org")
 		must(t, err)
 		leaf := root.issue(t, nil, name)
 		return route.Hosts[0].Verify(tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf.Certificate, root.Certificate}}) == nil
@@ -358,7 +396,7 @@ func TestFailedAddresses(t *testing.T) {
 			}
 			return vouching(mx.TLSA{Usage: 3, Selector: 1, Matching: 1, Data: make([]byte, 32)}).Lookup(ctx, name, typ)
 		})
-		route, err := (&Router{Router: fixed(mx.Host{Name: "mx.example.org", Secure: true}), DNS: dns}).Route(t.Context(), "example.org")
+		route, err := (&Router{Inner: fixed(mx.Host{Name: "mx.example.org", Secure: true}), DNS: dns}).Route(t.Context(), "example.org")
 		if got := describe(route, err); got != c.demanded {
 			t.Errorf("%s: %s", c.name, got)
 		}
@@ -381,7 +419,7 @@ func TestSilentServers(t *testing.T) {
 		}
 		hosts = append(hosts, mx.Host{Name: "good.example", Secure: true})
 		start := time.Now()
-		route, err := (&Router{Router: fixed(hosts...), DNS: dns}).Route(t.Context(), "x.example")
+		route, err := (&Router{Inner: fixed(hosts...), DNS: dns}).Route(t.Context(), "x.example")
 		if took := time.Since(start); took != time.Minute {
 			t.Errorf("took %v", took)
 		}
@@ -389,13 +427,13 @@ func TestSilentServers(t *testing.T) {
 			t.Errorf("the last of many: %s", got)
 		}
 		start = time.Now()
-		route, err = (&Router{Router: fixed(hosts[48:]...), DNS: dns, Timeout: time.Second}).Route(t.Context(), "x.example")
+		route, err = (&Router{Inner: fixed(hosts[48:]...), DNS: dns, Timeout: time.Second}).Route(t.Context(), "x.example")
 		if got := describe(route, err); got != "good.example opportunistic" || time.Since(start) != time.Second {
 			t.Errorf("%s after %v", got, time.Since(start))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		route, err = (&Router{Router: fixed(hosts[0]), DNS: dns}).Route(ctx, "x.example")
+		route, err = (&Router{Inner: fixed(hosts[0]), DNS: dns}).Route(ctx, "x.example")
 		if got := describe(route, err); got != "451 4.7.5" || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s (%v), want that the caller gave up", got, err)
 		}

@@ -1,24 +1,3 @@
-// Package dane protects the way to a mail host by DANE (RFC 7672): the host's zone says in TLSA records, signed by DNSSEC, which
-// certificate the host has. Then nobody on the way can pretend to be the host, nor that it has no TLS.
-//
-// A [Router] goes around another, directly or not around an [mx.Resolver] whose DNS validates. What it makes of a host:
-//
-//	the domain's MX records or the host's zone aren't signed   as the other router has it
-//	the host has no TLSA records                               as the other router has it
-//	only records that a client can't use (RFC 7672, 2.2)       TLS is required, any certificate will do
-//	usable records                                             TLS is required, and a certificate that one of them names
-//	records that can't be looked up, or are forged             the host isn't used
-//
-// What the other router demands stays demanded: a host that it wants [mx.Verified], as by MTA-STS, has to prove its name to
-// the public certificate authorities and itself to DANE.
-//
-// # Certificates
-//
-// Records of usage DANE-EE(3) name the host's certificate or key; names and dates in that certificate don't matter. Those of
-// usage DANE-TA(2) name who has issued it: it must be valid now, and prove a name of the host or of the domain (RFC 7672,
-// section 3.2.2). Usages 0 and 1, which need public authorities, are none for mail. Either names a certificate or a public key,
-// as a whole or by its SHA-256 or SHA-512 digest; where there are digests of both kinds for one usage and selector, the
-// stronger count (RFC 7671, section 9).
 package dane
 
 import (
@@ -52,26 +31,38 @@ var (
 	ErrCertificate = errors.New("dane: the certificate isn't what the host's TLSA records say")
 )
 
+// Event is what [Router.Observe] is told: what protects a host, or why it is left out.
+type Event struct {
+	Domain  string // that of Route
+	Host    string
+	Base    string    // the name that the records are for: Host, or what it is an alias of; "" if Err isn't nil
+	Records []mx.TLSA // usable or not; shared: not to be changed
+	Err     error     // not nil: the host is left out. It wraps ErrLookup
+}
+
 // Router is an [mx.Router] that demands of hosts what their TLSA records do. The zero value is ready to use. Its fields must not
 // change once it is in use.
 type Router struct {
-	// Router finds the hosts. Defaults to an [mx.Resolver] that asks DNS.
-	Router mx.Router
-	// DNS looks TLSA records up. It should be the one that Router asks, and keep answers. What it says is believed as far as
+	// Inner finds the hosts. Defaults to an [mx.Resolver] that asks DNS.
+	Inner mx.Router
+	// DNS looks TLSA records up. It should be the one that Inner asks, and keep answers. What it says is believed as far as
 	// [mx.Answer.Authentic] goes. Defaults to a [dnsclient.Client], which asks the servers of the system's configuration
 	// and believes those on loopback.
 	DNS mx.DNS
-	// Timeout bounds the lookups of one call of Route, after those of Router; a host that isn't done with until then isn't
-	// used. Defaults to 1 minute.
+	// Timeout bounds the lookups of one call of Route, after those of Inner; a host that isn't done with until then is left
+	// out. Defaults to 1 minute.
 	Timeout time.Duration
+	// Observe, if not nil, is told of each host that has TLSA records or may have some, for logs and for reports (RFC 8460).
+	// It may be called by several goroutines at once, and should return soon.
+	Observe func(Event)
 
 	client dnsclient.Client // is asked if DNS is nil
 }
 
-// Route returns the hosts of the other router that may be used. If there are none, the error is temporary and wraps
+// Route returns the hosts of the inner router that may be used. If there are none, the error is temporary and wraps
 // [ErrLookup].
 func (r *Router) Route(ctx context.Context, domain string) (*mx.Route, error) {
-	route, err := r.router().Route(ctx, domain)
+	route, err := r.inner().Route(ctx, domain)
 	if err != nil || route == nil || !slices.ContainsFunc(route.Hosts, eligible) {
 		return route, err
 	}
@@ -85,7 +76,7 @@ func (r *Router) Route(ctx context.Context, domain string) (*mx.Route, error) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			errs[i] = r.protect(ctx, &hosts[i])
+			errs[i] = r.protect(ctx, domain, &hosts[i])
 		})
 	}
 	wg.Wait()
@@ -97,7 +88,7 @@ func (r *Router) Route(ctx context.Context, domain string) (*mx.Route, error) {
 		}
 	}
 	if len(strict.Hosts) == 0 {
-		return nil, &mx.Error{Domain: domain, Code: 451, Enhanced: "4.7.5", Err: fmt.Errorf("%w: %w", ErrLookup, errs[0])}
+		return nil, &mx.Error{Domain: domain, Code: 451, Enhanced: "4.7.5", Err: errs[0]}
 	}
 	return &strict, nil
 }
@@ -109,12 +100,18 @@ func eligible(host mx.Host) bool {
 }
 
 // protect tightens what is demanded of a host. Its error means that the host is not to be used.
-func (r *Router) protect(ctx context.Context, host *mx.Host) error {
+func (r *Router) protect(ctx context.Context, domain string, host *mx.Host) error {
 	if !eligible(*host) {
 		return nil
 	}
-	base, found, err := r.records(ctx, host)
-	if err != nil || len(found) == 0 {
+	base, records, err := r.records(ctx, host)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrLookup, err)
+	}
+	if r.Observe != nil && (err != nil || len(records) > 0) {
+		r.Observe(Event{Domain: domain, Host: host.Name, Base: base, Records: records, Err: err})
+	}
+	if err != nil || len(records) == 0 {
 		return err
 	}
 	if host.TLS != mx.Verified {
@@ -123,8 +120,7 @@ func (r *Router) protect(ctx context.Context, host *mx.Host) error {
 	if base != host.Name {
 		host.SNI = base // RFC 7672, section 8.1
 	}
-	p := newPolicy(found, names(base, host))
-	if len(p.records) > 0 {
+	if p := newPolicy(records, names(base, host)); len(p.records) > 0 {
 		host.Verify = chain(host.Verify, p.verify)
 		host.Policy = strings.TrimSpace(host.Policy + " " + p.digest())
 	}
@@ -139,11 +135,11 @@ func names(base string, host *mx.Host) []string {
 	return append([]string{base}, host.Domains...)
 }
 
-func (r *Router) router() mx.Router {
-	if r.Router == nil {
+func (r *Router) inner() mx.Router {
+	if r.Inner == nil {
 		return &mx.Resolver{DNS: r.dns()}
 	}
-	return r.Router
+	return r.Inner
 }
 
 func (r *Router) dns() mx.DNS {

@@ -88,9 +88,9 @@ func (p *policy) verifyChain(certs []*x509.Certificate) error {
 }
 
 // anchors returns the certificates that a chain may end with: those sent that a record names, one that is in a record as a
-// whole, and those sent that were issued by a key in a record. The last have no anchor to lead to, there being no
-// certificate with that key, so they take its place. The host's own certificate may be an anchor: it still has to be
-// valid and prove a name, which whoever has the anchor's key could have it do anyway.
+// whole, and those sent that were issued by a key in a record. The last stand in for an anchor of which only the key is known.
+// A host that is its own anchor will do: who holds an anchor's key can prove anything under it, and has a name and a date to
+// prove here, too.
 func (p *policy) anchors(certs []*x509.Certificate) *x509.CertPool {
 	pool := x509.NewCertPool()
 	for _, r := range p.records {

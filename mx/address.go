@@ -3,9 +3,8 @@ package mx
 import "net/netip"
 
 // public reports whether addr is one that a host on the internet can have. Forms that carry an IPv4 address are judged by
-// that address, for whoever translates them on the way.
+// that address, for whoever translates them on the way; an IPv4-mapped one is to be unmapped before.
 func public(addr netip.Addr) bool {
-	addr = addr.Unmap()
 	if !addr.IsValid() || addr.Zone() != "" {
 		return false
 	}

@@ -30,7 +30,7 @@ func answer(reply *dns.Msg, name string, t uint16) (a mx.Answer, more bool) {
 	}
 	for _, rr := range reply.Answer {
 		h := rr.Header()
-		if h.Rrtype != t || h.Class != dns.ClassINET || dns.CanonicalName(h.Name) != name {
+		if a.Rcode != mx.Success || h.Rrtype != t || h.Class != dns.ClassINET || dns.CanonicalName(h.Name) != name {
 			continue
 		}
 		if record, ok := record(rr); ok {

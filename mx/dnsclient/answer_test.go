@@ -2,7 +2,6 @@ package dnsclient
 
 import (
 	"fmt"
-	"net/netip"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -63,10 +62,40 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
+// An answer with an error code has no records, whatever it says.
+func TestRecordsWithAnErrorCode(t *testing.T) {
+	for _, rcode := range []int{dns.RcodeNameError, dns.RcodeServerFailure, dns.RcodeRefused} {
+		c := &Client{Servers: []string{serve(t, func(query *dns.Msg) []*dns.Msg {
+			reply := replying(t, "x.example. 300 A 192.0.2.1")(query)[0]
+			reply.Rcode = rcode
+			return []*dns.Msg{reply}
+		})}}
+		a, err := c.Lookup(t.Context(), "x.example", mx.TypeA)
+		if err != nil || a.Rcode != mx.Rcode(rcode) || len(a.Records) > 0 {
+			t.Errorf("%+v, %v", a, err)
+		}
+	}
+}
+
+func TestUnescape(t *testing.T) {
+	for s, want := range map[string]string{
+		"": "", "plain": "plain", `a\"b`: `a"b`, `a\\b`: `a\b`, `\065\066`: "AB", `\255`: "\xff", `\12`: "12", `\`: `\`, `a\`: `a\`, `\\065`: `\065`,
+	} {
+		if got := unescape(s); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+	}
+}
+
 func FuzzAnswer(f *testing.F) {
 	query := new(dns.Msg).SetQuestion("x.example.", dns.TypeMX)
-	for _, records := range [][]string{
-		{"x.example. 300 MX 10 a.example."}, {"x.example. 1 CNAME y.example.", "y.example. 2 MX 0 ."}, {"x.example. 300 A 192.0.2.1"}, nil,
+	for t, records := range map[uint16][]string{
+		dns.TypeMX:   {"x.example. 300 MX 10 a.example."},
+		dns.TypeAAAA: {"x.example. 1 CNAME y.example.", "y.example. 2 AAAA 2001:db8::1"},
+		dns.TypeA:    {"x.example. 300 A 192.0.2.1"},
+		dns.TypeTXT:  {`x.example. 300 TXT "a\"b" "\200"`},
+		dns.TypeTLSA: {"x.example. 300 TLSA 3 1 1 00ff"},
+		dns.TypeNS:   nil,
 	} {
 		m := new(dns.Msg).SetReply(query)
 		for _, s := range records {
@@ -80,7 +109,7 @@ func FuzzAnswer(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(packet, uint16(dns.TypeMX))
+		f.Add(packet, t)
 	}
 	f.Fuzz(func(t *testing.T, packet []byte, typ uint16) {
 		reply := new(dns.Msg)
@@ -88,10 +117,21 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		answers(reply, query)
-		a, _ := answer(reply, "x.example.", typ)
+		known := knows(reply, "x.example.", typ)
+		a, more := answer(reply, "x.example.", typ)
+		if len(a.Records) > 0 && (!known || more) {
+			t.Errorf("records of a reply that has none: %+v", a)
+		}
 		for _, r := range a.Records {
-			if typ == dns.TypeMX && r.Host == "" || typ != dns.TypeMX && r.Addr == (netip.Addr{}) {
-				t.Errorf("empty record %+v", r)
+			switch typ {
+			case dns.TypeMX, dns.TypeCNAME:
+				if r.Host == "" {
+					t.Errorf("no host: %+v", r)
+				}
+			case dns.TypeA, dns.TypeAAAA:
+				if !r.Addr.IsValid() {
+					t.Errorf("no address: %+v", r)
+				}
 			}
 		}
 	})

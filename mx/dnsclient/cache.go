@@ -96,7 +96,7 @@ func keep(q question, a mx.Answer) time.Duration {
 func octetsOf(q question, a mx.Answer) int {
 	const (
 		entryOctets  = int(unsafe.Sizeof(entry{}) + unsafe.Sizeof(list.Element{}))
-		bucketOctets = 2 * int(unsafe.Sizeof(question{})+unsafe.Sizeof(new(int))) // a map is up to half empty
+		bucketOctets = 3 * int(unsafe.Sizeof(question{})+unsafe.Sizeof(new(int))) // a map keeps room
 	)
 	n := entryOctets + bucketOctets + len(q.name) + len(a.Canonical) + cap(a.Records)*int(unsafe.Sizeof(mx.Record{}))
 	for _, r := range a.Records {

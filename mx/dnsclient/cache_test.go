@@ -86,6 +86,11 @@ func TestCacheIsBounded(t *testing.T) {
 	if got := len(c.entries); got != n {
 		t.Errorf("an answer of 10,000 records left %d entries of %d", got, n)
 	}
+	big.Records = big.Records[:1000:1000]
+	c.put(question{"big.example.", dns.TypeMX}, big, now, 1<<40)
+	if got := len(c.entries); got != n {
+		t.Errorf("an answer of 1,000 records made %d entries of %d", got, n)
+	}
 	for i := range maxAnswers + 10 {
 		c.put(name(i), mx.Answer{TTL: time.Minute}, now, 1<<40)
 	}

@@ -13,8 +13,9 @@
 //     missing only when it is found so twice, is looked for twice.
 //   - What is kept has a bound in memory, [Client.CacheSize] and 100,000 answers; the least recently used goes first. One answer
 //     of more than 64 KiB is not kept.
-//   - An answer is believed if it comes from the address and port that was asked, to a random port, with the random number and
-//     the question that was sent, to the random case of each letter. A server that doesn't preserve case is asked by TCP.
+//   - An answer is believed if it comes from the address and port that was asked, to the random port that it was asked from, and
+//     has the random number and the question that was sent, to the random case of each letter. A server that doesn't
+//     preserve case is asked by TCP or, if it has none, in lower case.
 package dnsclient
 
 import (

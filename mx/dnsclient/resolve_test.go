@@ -121,11 +121,24 @@ func TestAuthentic(t *testing.T) {
 		m[0].AuthenticatedData = true
 		return m
 	}
-	c := &Client{Servers: []string{serve(t, respond)}}
-	if a, err := c.Lookup(t.Context(), "x.example", mx.TypeA); err != nil || !a.Authentic {
-		t.Errorf("from loopback: %+v, %v", a, err)
+	loopback := serve(t, respond)
+	_, port, _ := strings.Cut(loopback, ":")
+	elsewhere := "0.0.0.0:" + port // which is this machine, but isn't called loopback
+	for _, tt := range []struct {
+		servers, trusted []string
+		want             bool
+	}{
+		{[]string{loopback}, nil, true},
+		{[]string{elsewhere}, nil, false},
+		{[]string{elsewhere}, []string{loopback}, false},
+		{[]string{elsewhere}, []string{elsewhere}, true},
+	} {
+		a, err := (&Client{Servers: tt.servers, Trusted: tt.trusted}).Lookup(t.Context(), "x.example", mx.TypeA)
+		if err != nil || hosts(a) != "192.0.2.1" || a.Authentic != tt.want {
+			t.Errorf("%v, trusting %v: %+v, %v", tt.servers, tt.trusted, a, err)
+		}
 	}
-	c = &Client{Trusted: []string{"192.0.2.53:53"}}
+	c := &Client{Trusted: []string{"192.0.2.53:53"}}
 	for server, want := range map[string]bool{
 		"127.0.0.53:53": true, "[::1]:53": true, "[::ffff:127.0.0.1]:53": true, "192.0.2.53:53": true,
 		"192.0.2.53:54": false, "192.0.2.54:53": false, "[2001:db8::1]:53": false, "localhost:53": false,
@@ -138,6 +151,11 @@ func TestAuthentic(t *testing.T) {
 
 // A name that a trusted server refuses isn't asked of one that doesn't validate.
 func TestTrustedServersAlone(t *testing.T) {
+	_, port, _ := strings.Cut(serve(t, replying(t, "x.example. 300 A 203.0.113.66")), ":")
+	bogus := &Client{Servers: []string{serve(t, failing(dns.RcodeServerFailure)), "0.0.0.0:" + port}}
+	if a, err := bogus.Lookup(t.Context(), "x.example", mx.TypeA); err != nil || a.Rcode != mx.ServFail {
+		t.Errorf("%+v, %v", a, err)
+	}
 	tests := []struct {
 		servers, trusted, want []string
 	}{

@@ -1,6 +1,8 @@
 package delivery_test
 
 import (
+	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/mx"
+	"github.com/postroad/postroad/mx/dane"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/retry"
 	"github.com/postroad/postroad/smtpclient/smtptest"
@@ -152,6 +155,48 @@ func TestServerNameIndication(t *testing.T) {
 					t.Errorf("asked for %s, want %s", got, c.want)
 				}
 			})
+		})
+	}
+}
+
+// tlsaDNS is a DNS that vouches for one TLSA record of every host.
+type tlsaDNS mx.TLSA
+
+func (d tlsaDNS) Lookup(_ context.Context, _ string, t mx.Type) (mx.Answer, error) {
+	answer := mx.Answer{Authentic: true}
+	if t == mx.TypeTLSA {
+		answer.Records = []mx.Record{{TLSA: mx.TLSA(d)}}
+	}
+	return answer, nil
+}
+
+// What a host's TLSA records say decides whether it gets a message, not what public authorities say of its certificate.
+func TestDANE(t *testing.T) {
+	for _, right := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			config, _, err := smtptest.NewTLSConfig("mx.a.example")
+			if err != nil {
+				t.Fatal(err)
+			}
+			digest := sha256.Sum256(config.Certificates[0].Leaf.RawSubjectPublicKeyInfo)
+			if !right {
+				digest[0]++
+			}
+			w := newWorld(t)
+			w.config.Retry = retry.Schedule{time.Hour}
+			w.config.Router = &dane.Router{Inner: w.config.Router, DNS: tlsaDNS{Usage: 3, Selector: 1, Matching: 1, Data: digest[:]}}
+			h := w.serve(&smtptest.Server{Name: "mx.a.example", StartTLS: true, TLSConfig: config})
+			h.Secure = true
+			w.reroute("a.example", h)
+			w.start()
+			id := w.enqueue("ann@a.example")
+			w.settle(time.Minute)
+			if right {
+				h.wantTaken(t, 1)
+				return
+			}
+			w.wantPending(id)
+			h.wantTaken(t, 0)
 		})
 	}
 }

@@ -124,14 +124,13 @@ func (s *Sender) sessionOptions(host mx.Host, demand queue.TLS) *smtpclient.Opti
 		LocalName:  s.config.Hostname,
 		ServerName: host.Name,
 		Implicit:   host.Implicit,
-		TLSConfig:  s.config.TLS,
 		Dial:       s.config.Dial,
 		Timeouts:   s.config.Timeouts,
 	}
 	switch {
 	case host.TLS == mx.Verified || demand == queue.TLSVerified:
 		o.TLS = smtpclient.VerifiedTLS
-	case host.TLS == mx.Required || demand == queue.TLSRequired:
+	case host.TLS == mx.Required || demand == queue.TLSRequired || host.Verify != nil:
 		o.TLS = smtpclient.RequiredTLS
 	case host.TLS == mx.None:
 		o.TLS = smtpclient.NoTLS
@@ -139,7 +138,34 @@ func (s *Sender) sessionOptions(host mx.Host, demand queue.TLS) *smtpclient.Opti
 	if host.Auth != nil {
 		o.Auth = &smtpclient.Credentials{Username: host.Auth.Username, Password: host.Auth.Password}
 	}
+	o.TLSConfig = handshake(s.config.TLS, host, o.TLS)
 	return o
+}
+
+// handshake is the host program's configuration with what a route says of the handshakes with a host. Whoever has to prove
+// the host's name is asked for that.
+func handshake(config *tls.Config, host mx.Host, demand smtpclient.TLS) *tls.Config {
+	if host.Verify == nil && host.SNI == "" {
+		return config
+	}
+	c := config.Clone()
+	if c == nil {
+		c = new(tls.Config)
+	}
+	if c.ServerName == "" && demand != smtpclient.VerifiedTLS {
+		c.ServerName = host.SNI
+	}
+	if first := c.VerifyConnection; first == nil {
+		c.VerifyConnection = host.Verify
+	} else if host.Verify != nil {
+		c.VerifyConnection = func(state tls.ConnectionState) error {
+			if err := first(state); err != nil {
+				return err
+			}
+			return host.Verify(state)
+		}
+	}
+	return c
 }
 
 func tlsVersion(s *smtpclient.Session) string {

@@ -65,7 +65,9 @@ func (r *Resolver) hosts(all []found) ([]Host, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", f.host, err))
 			continue
 		}
-		hosts = append(hosts, Host{Name: f.host, Addrs: addrs, Port: cmp.Or(r.Port, 25), Preference: f.preference})
+		hosts = append(hosts, Host{
+			Name: f.host, Addrs: addrs, Port: cmp.Or(r.Port, 25), Preference: f.preference, Secure: f.secure, Domains: f.domains,
+		})
 	}
 	if len(hosts) == 0 {
 		return nil, worst(errs)

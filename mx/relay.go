@@ -115,7 +115,7 @@ func (r *Relay) Route(ctx context.Context, domain string) (*Route, error) {
 		Site: net.JoinHostPort(host, strconv.Itoa(int(port))),
 		Hosts: []Host{{
 			Name: host, Addrs: addrs[:min(len(addrs), maxAddrs)], Port: port,
-			TLS: r.TLS, Implicit: r.Implicit, Auth: r.Auth,
+			TLS: r.TLS, Implicit: r.Implicit, Auth: r.Auth, Secure: true,
 		}},
 	}, nil
 }

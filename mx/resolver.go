@@ -59,6 +59,8 @@ type Resolver struct {
 type exchanger struct {
 	preference uint16
 	host       string
+	secure     bool     // the record was validated
+	domains    []string // see Host.Domains
 }
 
 // Route looks domain up. The error wraps [ErrNoDomain], [ErrNullMX] or [ErrLoop] if that is the reason.
@@ -108,7 +110,15 @@ func (r *Resolver) exchangers(ctx context.Context, name string) ([]exchanger, er
 	if len(list) == 0 {
 		return nil, errNoAddress(name, fmt.Errorf("none of its %d MX records names a host", len(answer.Records)))
 	}
-	return list[:min(len(list), maxHosts)], nil
+	list = list[:min(len(list), maxHosts)]
+	domains := []string{name}
+	if answer.Canonical != "" && answer.Canonical != name {
+		domains = append(domains, answer.Canonical)
+	}
+	for i := range list {
+		list[i].secure, list[i].domains = answer.Authentic, domains
+	}
+	return list, nil
 }
 
 // parseExchangers keeps the records with a usable host, each host once, at its best preference.
@@ -116,7 +126,7 @@ func parseExchangers(records []Record) []exchanger {
 	var list []exchanger
 	for _, record := range records {
 		if host, ok := parseHost(record.Host); ok {
-			list = append(list, exchanger{record.Preference, host})
+			list = append(list, exchanger{preference: record.Preference, host: host})
 		}
 	}
 	slices.SortFunc(list, func(a, b exchanger) int {

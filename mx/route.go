@@ -22,6 +22,15 @@ type Host struct {
 	TLS        TLS
 	Implicit   bool         // TLS from the first octet, as on port 465, instead of STARTTLS
 	Auth       *Credentials // nil: no authentication
+	// Secure means that nobody on the way can have chosen the host: its name is from an answer of the DNS that was
+	// validated by DNSSEC, or from the host program. Of its addresses it says nothing.
+	Secure bool
+	// Domains are the names of the domain whose records in the DNS lead to the host: its own in A-labels, and the one that it
+	// is an alias of, if it is. It is nil for a host that the host program has named.
+	Domains []string
+	// SNI is the name to ask for in a handshake, if it isn't Name. It is of no account for a host that is to be Verified,
+	// which is asked for the name that it has to prove.
+	SNI string
 	// Verify, if not nil, is asked about the connection after each handshake, and its error ends the session. A host with
 	// Verify is never met in plaintext.
 	Verify func(tls.ConnectionState) error

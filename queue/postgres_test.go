@@ -249,11 +249,16 @@ func claim(now, limit int, expired bool, lanes string) string {
 	return fmt.Sprintf("EXECUTE claim('%s', '10 minutes', %d, 'me', %t, %s)", moment(now), limit, expired, lanes)
 }
 
-// lanes is an array of lanes, N jobs of each.
-func lanes(n int, domains ...string) string {
+// lanes is an array of lanes of first attempts, N jobs of each.
+func lanes(n int, domains ...string) string { return lanesOf(false, n, domains) }
+
+// retries is an array of lanes of retries, N jobs of each.
+func retries(n int, domains ...string) string { return lanesOf(true, n, domains) }
+
+func lanesOf(retry bool, n int, domains []string) string {
 	list := []map[string]any{}
 	for _, d := range domains {
-		list = append(list, map[string]any{"Domain": d, "Tenant": "", "Priority": 0, "N": n})
+		list = append(list, map[string]any{"Domain": d, "Tenant": "", "Priority": 0, "Retry": retry, "N": n})
 	}
 	return literal(list)
 }
@@ -287,6 +292,10 @@ func pgClaim(t *testing.T, open func() *session) {
 	s.put("x-excluded", 90, expiring(0), "d.example")
 	s.put("c", 0, nil, "c.example")
 	s.want(claim(25, 9, true, lanes(1, "c.example")), "x-excluded x-held c", "id")
+
+	s.put("tried", 0, func(_ *queue.Message, jobs []*queue.Job) { jobs[0].Tries = 1 }, "t.example", "t.example")
+	s.want(claim(25, 9, false, lanes(9, "t.example")), "tried/1", "id", "n")
+	s.want(claim(25, 9, false, retries(9, "t.example")), "tried/0", "id", "n")
 
 	s.put("k", 60, held, "k.example", "k.example")
 	s.want(`EXECUTE claim_keys('`+moment(25)+`', '1 minute', 9, 'me',
@@ -323,6 +332,8 @@ func pgNext(t *testing.T, open func() *session) {
 	s.want(next(0, true, lanes(9)), "0/2041-05-06 12:20:00+00", "i", "at")
 	s.want(next(0, false, "NULL"), "0/2041-05-06 12:10:00+00", "i", "at")
 	s.want(next(45, false, lanes(0, "b.example")), "0/2041-05-06 12:30:00+00 1/2041-05-06 12:30:00+00", "i", "at")
+	s.put("c", 40, func(_ *queue.Message, jobs []*queue.Job) { jobs[0].Tries = 3 }, "b.example")
+	s.want(next(0, false, retries(1, "b.example", "a.example")), "0/2041-05-06 12:40:00+00 1/2041-05-06 12:40:00+00 2/", "i", "at")
 }
 
 // token is that of the latest claim of a job.
@@ -409,6 +420,10 @@ func pgJobs(t *testing.T, open func() *session) {
 	s.want("EXECUTE heads", "b/0 b/1", "id", "n")
 	s.want(claim(5, 1, false, lanes(1, "a.example")), "b/0", "id", "n")
 	s.want("EXECUTE heads", "a/0 b/1", "id", "n")
+
+	j := queue.Job{Domain: "a.example", Tries: 1, Due: noon.Add(time.Minute), Recipients: []queue.Recipient{{}, {}}}
+	s.want("EXECUTE replace('b', 0, "+s.token("b")+", "+literal(j)+")", "")
+	s.want("EXECUTE heads", "a/0 b/0 b/1", "id", "n") // in a lane of its own
 }
 
 func pgNotes(t *testing.T, open func() *session) {

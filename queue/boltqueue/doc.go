@@ -45,7 +45,9 @@
 //	          "unfinished"                          how many messages are not finished
 //	messages  ID                                    the message, its number of unfinished jobs, the name of its body
 //	jobs      ID ∅ number                           the job, the token of its latest commit
-//	lanes     domain ∅ tenant ∅ priority time job   index: unfinished jobs that aren't held, by lane and Due
+//	due       domain ∅ tenant ∅ priority state time job
+//	                                                index: unfinished jobs, by lane and Due; state is 1 if they were
+//	                                                tried before, and 2 more if they are held
 //	expiry    time job                              index: unfinished jobs, by the Expires of their messages
 //	marks     mark                                  index: the job whose greatest mark it is
 //	finished  time ID                               index: messages without unfinished jobs, by when the last one ended

@@ -73,7 +73,8 @@ func (w *wanderer) claim() {
 	switch w.r.IntN(3) {
 	case 0:
 		for d := range 3 {
-			r.Take = append(r.Take, queue.Take{Lane: queue.Lane{Domain: fmt.Sprintf("d%d.example", d)}, N: w.r.IntN(4)})
+			l := queue.Lane{Domain: fmt.Sprintf("d%d.example", d), Retry: w.r.IntN(2) == 0}
+			r.Take = append(r.Take, queue.Take{Lane: l, N: w.r.IntN(4)})
 		}
 	case 1:
 		for range 3 {
@@ -127,7 +128,7 @@ func (w *wanderer) commit() {
 	i := w.r.IntN(len(w.leased))
 	j := w.leased[i]
 	w.leased = append(w.leased[:i], w.leased[i+1:]...)
-	j.Due, j.Held = w.soon(), w.r.IntN(5) == 0
+	j.Due, j.Held, j.Tries = w.soon(), w.r.IntN(5) == 0, w.r.IntN(3)
 	if w.r.IntN(2) == 0 {
 		j.Recipients[0].State, j.Finished = queue.Delivered, w.now
 	}
@@ -143,8 +144,8 @@ func (w *wanderer) check() {
 	stored := map[queue.Lane][]entry{}
 	err := w.q.view(func(t *tx) error {
 		return t.lanes.ForEach(func(k, v []byte) error {
-			l, n, err := parseLane(k)
-			if err != nil {
+			l, held, n, err := parseLane(k)
+			if err != nil || held {
 				return err
 			}
 			e, err := readEntry(k, v, n)

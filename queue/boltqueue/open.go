@@ -124,11 +124,7 @@ func (q *Queue) open(o Options) (err error) {
 	}
 	q.room = newRoom(q.db, q.file)
 	q.limits.file = q.file
-	var poisoned []queue.Key
-	err = q.update(func(b *bolt.Tx) (err error) {
-		poisoned, err = q.begin(b)
-		return err
-	})
+	poisoned, err := q.begin()
 	if err != nil {
 		return err
 	}
@@ -173,30 +169,44 @@ func (q *Queue) openBolt(o Options, mapped int) (fresh bool, newest *meta, err e
 const epochBits = 40
 
 // begin brings the file up to date, counts its opening and judges what was going on when it was last open. It returns the
-// jobs that it holds for that.
-func (q *Queue) begin(b *bolt.Tx) (poisoned []queue.Key, err error) {
-	if err := upgrade(b); err != nil {
-		return nil, err
+// jobs that it holds for that. That is one transaction, and more only to bring a large file up to date.
+func (q *Queue) begin() (poisoned []queue.Key, err error) {
+	var r relaning
+	for done := false; err == nil && !done; {
+		err = q.update(func(b *bolt.Tx) error {
+			if err := upgrade(b); err != nil {
+				return err
+			}
+			t, err := newTx(b)
+			if err != nil {
+				return err
+			}
+			defer func() { q.report(t.unreadable) }()
+			if done, err = r.next(t); err != nil || !done {
+				return err
+			}
+			poisoned, err = q.beginLife(t)
+			return err
+		})
 	}
-	t, err := newTx(b)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { q.report(t.unreadable) }()
+	return poisoned, err
+}
+
+// beginLife is begin in a file that is up to date.
+func (q *Queue) beginLife(t *tx) (poisoned []queue.Key, err error) {
 	if err := t.restoreMarks(); err != nil {
 		return nil, err
 	}
-	file := b.Bucket([]byte(fileBucket))
-	unfinished, err := number(file, unfinishedKey, 63)
+	unfinished, err := number(t.file, unfinishedKey, 63)
 	if err != nil {
 		return nil, err
 	}
 	q.limits.inUse.messages = int64(unfinished)
-	opened, err := number(file, openedKey, 64-epochBits)
+	opened, err := number(t.file, openedKey, 64-epochBits)
 	if err != nil {
 		return nil, err
 	}
-	closed, err := number(file, closedKey, 64-epochBits)
+	closed, err := number(t.file, closedKey, 64-epochBits)
 	if err != nil {
 		return nil, err
 	}
@@ -205,14 +215,14 @@ func (q *Queue) begin(b *bolt.Tx) (poisoned []queue.Key, err error) {
 		return nil, err
 	}
 	q.claims.token = queue.Token((opened + 1) << epochBits)
-	return poisoned, putNumber(file, openedKey, opened+1)
+	return poisoned, putNumber(t.file, openedKey, opened+1)
 }
 
 // readLanes finds the first entry of each lane, with one seek for each.
 func (q *Queue) readLanes(t *tx) error {
 	c := t.lanes.Cursor()
 	for k, v := c.First(); k != nil; {
-		l, n, err := parseLane(k)
+		l, held, n, err := parseLane(k)
 		var e entry
 		if err == nil {
 			e, err = readEntry(k, v, n)
@@ -223,7 +233,9 @@ func (q *Queue) readLanes(t *tx) error {
 		case err != nil:
 			return err
 		default:
-			q.claims.lanes.offer(l, e)
+			if !held {
+				q.claims.lanes.offer(l, e)
+			}
 			k, v = c.Seek(afterPrefix(k[:n]))
 		}
 	}

@@ -207,6 +207,16 @@ PREPARE ended(bigint, integer) AS -- since, limit
     SELECT j.*, m.data AS message FROM jobs j JOIN messages m USING (id)
     WHERE mark > $1 AND mark < settled() ORDER BY mark LIMIT $2;
 
+-- Depths: now. It goes through the unfinished jobs, a second or so for a million, so it is not to be asked all the time.
+PREPARE depths(timestamptz) AS
+    SELECT domain, tenant, priority, retry,
+           count(*) FILTER (WHERE NOT away AND NOT held) AS waiting,
+           count(*) FILTER (WHERE away) AS leased,
+           count(*) FILTER (WHERE NOT away AND held) AS held,
+           min(due) FILTER (WHERE NOT away AND NOT held) AS due
+    FROM (SELECT *, leased IS NOT NULL AND leased > $1 AS away FROM jobs WHERE finished IS NULL) unfinished
+    GROUP BY domain, tenant, priority, retry ORDER BY domain, tenant, priority, retry;
+
 -- Notes.
 CREATE TABLE notes (key bytea PRIMARY KEY, value bytea NOT NULL);
 PREPARE get_note(bytea) AS SELECT value FROM notes WHERE key = $1;

@@ -39,7 +39,7 @@ func TestPostgres(t *testing.T) {
 		test func(*testing.T, func() *session)
 	}{
 		{"Enqueue", pgEnqueue}, {"Claim", pgClaim}, {"ClaimConcurrently", pgClaimConcurrently}, {"Next", pgNext},
-		{"Commit", pgCommit}, {"Ended", pgEnded}, {"Body", pgBody}, {"Jobs", pgJobs}, {"Notes", pgNotes}, {"Shared", pgShared},
+		{"Commit", pgCommit}, {"Ended", pgEnded}, {"Body", pgBody}, {"Jobs", pgJobs}, {"Depths", pgDepths}, {"Notes", pgNotes}, {"Shared", pgShared},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			admin := newSession(t, dir, "postgres")
@@ -368,23 +368,6 @@ func pgCommit(t *testing.T, open func() *session) {
 	s.want("SELECT mark FROM jobs WHERE id = 'bounce'", "0", "mark")
 }
 
-func pgEnded(t *testing.T, open func() *session) {
-	first, second := open(), open()
-	done := func(_ *queue.Message, jobs []*queue.Job) {
-		jobs[0].Recipients[0].State, jobs[0].Recipients[1].State, jobs[0].Finished = queue.Delivered, queue.Withdrawn, noon
-	}
-	first.want("BEGIN", "")
-	first.put("early", 0, done, "a.example")
-	second.put("late", 0, done, "a.example")
-	second.want("EXECUTE ended(0, 9)", "", "id") // late has to wait: early may have a smaller mark
-	first.want("COMMIT", "")
-	second.want("EXECUTE ended(0, 9)", "early late", "id")
-	second.want("EXECUTE ended(0, 1)", "early", "id")
-	since := strings.Fields(second.run("SELECT mark FROM jobs WHERE id = 'early'"))[1]
-	second.want("EXECUTE ended("+since+", 9)", "late", "id")
-	second.want("SELECT count(DISTINCT r->>'Mark') FROM jobs, jsonb_array_elements(recipients) AS list(r)", "4", "count")
-}
-
 func pgBody(t *testing.T, open func() *session) {
 	s := open()
 	s.want("EXECUTE new_body", "1", "body")
@@ -405,25 +388,6 @@ func pgBody(t *testing.T, open func() *session) {
 	s.want("EXECUTE finish('a')", "")
 	s.want("EXECUTE open('a')", "")
 	s.want("SELECT count(*) FROM chunks", "0", "count")
-}
-
-func pgJobs(t *testing.T, open func() *session) {
-	s := open()
-	s.put("b", 5, nil, "a.example", "b.example")
-	s.put("a", 6, nil, "a.example")
-	s.put("C", 0, held, "a.example")
-	jobs := func(filter string) string { return "EXECUTE jobs(" + filter + ")" }
-	s.want(jobs("NULL,NULL,NULL,NULL,NULL,NULL,false,'',-1,9"), "C/0 a/0 b/0 b/1", "id", "n")
-	s.want(jobs("NULL,NULL,NULL,NULL,NULL,NULL,true,'a',0,1"), "b/0", "id", "n")
-	s.want(jobs("NULL,'b.example','','sender@example.org','a@b.example','label',false,'',-1,9"), "b/1", "id", "n")
-	s.want(jobs("NULL,NULL,NULL,NULL,NULL,'other',false,'',-1,9"), "", "id")
-	s.want("EXECUTE heads", "b/0 b/1", "id", "n")
-	s.want(claim(5, 1, false, lanes(1, "a.example")), "b/0", "id", "n")
-	s.want("EXECUTE heads", "a/0 b/1", "id", "n")
-
-	j := queue.Job{Domain: "a.example", Tries: 1, Due: noon.Add(time.Minute), Recipients: []queue.Recipient{{}, {}}}
-	s.want("EXECUTE replace('b', 0, "+s.token("b")+", "+literal(j)+")", "")
-	s.want("EXECUTE heads", "a/0 b/0 b/1", "id", "n") // in a lane of its own
 }
 
 func pgNotes(t *testing.T, open func() *session) {

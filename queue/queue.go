@@ -33,8 +33,8 @@
 // Implement [Queue] and run queuetest.Run on it; each failing case names the rule that was broken. What all backends do alike
 // is in [ClaimRequest.Select], [Filter.Select], [Entry.Stored] and [Job.Committed]; examples/custombackend is the page to
 // start from, and postgres.sql in this folder has each method as a statement for PostgreSQL. Optional interfaces ([Bulk],
-// [Waker], [Notes], [Shared]) are found by type assertion. A backend compares and swaps, orders and stores; it holds no
-// policy: when to retry, whether to bounce and what is fair are decided by its callers.
+// [Waker], [Notes], [Depths], [Shared]) are found by type assertion. A backend compares and swaps, orders and stores; it
+// holds no policy: when to retry, whether to bounce and what is fair are decided by its callers.
 package queue
 
 import (

@@ -72,8 +72,11 @@ func (c *claims) settle(t *tx, stored bool) {
 		return
 	}
 	for _, m := range t.moves {
-		if m.was != nil && !m.was.held {
-			c.lanes.retract(m.was.lane, m.was.entry)
+		if m.is != nil { // first, so that a lane to which the only job returns isn't forgotten
+			c.lanes.add(m.is)
+		}
+		if m.was != nil {
+			c.lanes.remove(m.was)
 		}
 		if m.is == nil || m.is.held {
 			continue

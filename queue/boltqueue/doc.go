@@ -13,7 +13,7 @@
 //   - A body of any size passes through in pieces: a message of 25 MB costs less than 2 MB of memory on its way in or out.
 //     It is written once. A retry rewrites the record of its job, which is small.
 //   - Memory grows with lanes, not with jobs. Opening looks at the pages that jobs and indexes stand in, but not into them, and
-//     reads the first entry of each lane.
+//     counts the entries of each lane.
 //   - A file that is cut, overwritten or of a newer version is refused with an error that names it; one of an older version is
 //     brought up to date. Every record has a version and a checksum; one that has changed is an error that wraps
 //     [queue.ErrDamaged], and never a wrong answer. It harms one message, not the others.

@@ -141,12 +141,16 @@ func (w *wanderer) check() {
 	c := w.q.claims
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	stored := map[queue.Lane][]entry{}
+	stored, held := map[queue.Lane][]entry{}, map[queue.Lane]int{}
 	err := w.q.view(func(t *tx) error {
 		return t.lanes.ForEach(func(k, v []byte) error {
-			l, held, n, err := parseLane(k)
-			if err != nil || held {
+			l, isHeld, n, err := parseLane(k)
+			if err != nil {
 				return err
+			}
+			if isHeld {
+				held[l]++
+				return nil
 			}
 			e, err := readEntry(k, v, n)
 			stored[l] = append(stored[l], e)
@@ -163,9 +167,17 @@ func (w *wanderer) check() {
 		}
 		w.checkLane(l, entries)
 	}
+	for name, n := range held {
+		if l := c.lanes.all[name]; l == nil || l.held != n {
+			w.t.Fatalf("%v has %d held jobs, in memory: %+v", name, n, l)
+		}
+	}
 	for name, l := range c.lanes.all {
-		if stored[name] == nil && !l.stale {
+		if stored[name] == nil && held[name] == 0 && !l.stale {
 			w.t.Fatalf("%v is in memory and has no job", name)
+		}
+		if l.free != len(stored[name]) || l.held != held[name] {
+			w.t.Fatalf("%v has %d jobs and %d held ones, in memory %d and %d", name, len(stored[name]), held[name], l.free, l.held)
 		}
 	}
 }

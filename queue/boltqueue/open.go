@@ -1,7 +1,6 @@
 package boltqueue
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -19,7 +18,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// Queue is a queue in a file. It implements [queue.Queue], [queue.Bulk] and [queue.Notes].
+// Queue is a queue in a file. It implements [queue.Queue], [queue.Bulk], [queue.Notes] and [queue.Depths].
 type Queue struct {
 	path      string
 	db        *bolt.DB
@@ -42,9 +41,10 @@ type Queue struct {
 }
 
 var (
-	_ queue.Queue = (*Queue)(nil)
-	_ queue.Bulk  = (*Queue)(nil)
-	_ queue.Notes = (*Queue)(nil)
+	_ queue.Queue  = (*Queue)(nil)
+	_ queue.Bulk   = (*Queue)(nil)
+	_ queue.Notes  = (*Queue)(nil)
+	_ queue.Depths = (*Queue)(nil)
 )
 
 // Open opens the queue in the file at path, and makes the file if there is none; its folder must exist. All leases of
@@ -218,30 +218,6 @@ func (q *Queue) beginLife(t *tx) (poisoned []queue.Key, err error) {
 	return poisoned, putNumber(t.file, openedKey, opened+1)
 }
 
-// readLanes finds the first entry of each lane, with one seek for each.
-func (q *Queue) readLanes(t *tx) error {
-	c := t.lanes.Cursor()
-	for k, v := c.First(); k != nil; {
-		l, held, n, err := parseLane(k)
-		var e entry
-		if err == nil {
-			e, err = readEntry(k, v, n)
-		}
-		switch {
-		case t.pass(e.key, err):
-			k, v = c.Next()
-		case err != nil:
-			return err
-		default:
-			if !held {
-				q.claims.lanes.offer(l, e)
-			}
-			k, v = c.Seek(afterPrefix(k[:n]))
-		}
-	}
-	return nil
-}
-
 // readLastBody finds the name that the latest body has, so that the next one gets another.
 func (q *Queue) readLastBody(b *bolt.Tx) error {
 	k, _ := b.Bucket([]byte(bodiesBucket)).Cursor().Last()
@@ -254,17 +230,6 @@ func (q *Queue) readLastBody(b *bolt.Tx) error {
 	}
 	q.lastBody.Store(n)
 	return err
-}
-
-// afterPrefix is the least key behind all that begin with prefix.
-func afterPrefix(prefix []byte) []byte {
-	n := len(prefix)
-	for prefix[n-1] == 0xff {
-		n--
-	}
-	key := bytes.Clone(prefix[:n])
-	key[n-1]++
-	return key
 }
 
 // deleteDrafts deletes what a crash has left of messages that were never stored, each in a transaction of its own.

@@ -54,6 +54,7 @@ func (q *Queue) depths(ctx context.Context, names []queue.Lane, now time.Time) (
 	defer q.claims.mu.Unlock()
 	free, held := q.claims.leased(now)
 	c := claim{claims: q.claims, ClaimRequest: queue.ClaimRequest{Now: now}}
+	list = make([]queue.Depth, 0, len(names))
 	err = q.view(func(t *tx) error {
 		c.t = t
 		for _, name := range names {

@@ -8,8 +8,7 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Depths implements [queue.Depths]. It looks at each unfinished job for a moment, which is a hundredth of a second for a
-// million of them.
+// Depths implements [queue.Depths]. It looks at each unfinished job, but copies none.
 func (q *Queue) Depths(ctx context.Context, now time.Time) iter.Seq2[queue.Depth, error] {
 	return func(yield func(queue.Depth, error) bool) {
 		list, err := q.depths(ctx, now)

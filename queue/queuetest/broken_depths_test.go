@@ -47,6 +47,9 @@ var brokenDepths = []breach{
 		})
 		q.depth(func(d *queue.Depth) bool { d.Waiting += moved[d.Lane]; return true })
 	}},
+	{"DepthsConcurrently", "the last lane is left out", func(q *twisted) {
+		q.depth(func(d *queue.Depth) bool { return d.Lane.Domain != "d2.example" })
+	}},
 	{"DepthsReopen", "what was counted is lost", func(*twisted) {}}, // see reopen
 	{"DepthsLoopBody", "a lock is held while the loop body runs", func(q *twisted) {
 		var mu sync.Mutex

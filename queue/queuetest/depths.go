@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/postroad/postroad/queue"
@@ -18,6 +19,7 @@ func depthsCases() []testCase {
 		{"DepthsNow", "What Depths counts as leased is judged by now.", depthsNow},
 		{"DepthsDue", "Due is the earliest Due of the jobs that are neither leased nor held, zero if there are none.", depthsDue},
 		{"DepthsAsJobs", "Whatever happened before, Depths says what counting the jobs says.", depthsAsJobs},
+		{"DepthsConcurrently", "While jobs come and go no count is below zero, and when they have gone all counts are right.", depthsConcurrently},
 		{"DepthsReopen", "After a crash Depths counts what is stored.", depthsReopen},
 		{"DepthsLoopBody", "The loop body of Depths may call any method.", depthsLoopBody},
 		{"DepthsContext", "Depths gives ctx's error, and nothing else, if ctx has ended before it began.", depthsContext},
@@ -156,6 +158,42 @@ func depthsAsJobs(r *run) {
 		h.claimed(r.claim(h.request()).Jobs)
 		now := at(h.some(110))
 		equal(r, r.depths(now), r.counted(now), "the depths %v after the beginning", moment(now))
+	}
+}
+
+func depthsConcurrently(r *run) {
+	q := r.withDepths()
+	var workers sync.WaitGroup
+	for w := range 8 {
+		workers.Go(func() {
+			for n := range 10 {
+				r.work(message(queue.ID(fmt.Sprintf("m%d-%d", w, n)), job(fmt.Sprintf("d%d.example", n%3), 0)))
+				for d, err := range q.Depths(r.ctx, at(0)) {
+					if err != nil || d.Waiting < 0 || d.Leased < 0 || d.Held < 0 {
+						r.errorf("Depths lists %+v, error %v", d, err)
+					}
+				}
+			}
+		})
+	}
+	workers.Wait()
+	equal(r, r.depths(at(0)), r.counted(at(0)), "the depths when all is done")
+}
+
+// work enqueues e, and claims a job and commits it as tried.
+func (r *run) work(e *queue.Entry) {
+	if _, err := r.q.Enqueue(r.ctx, e); err != nil {
+		r.errorf("Enqueue: %v", err)
+	}
+	c, err := r.q.Claim(r.ctx, queue.ClaimRequest{Now: at(0), Lease: lease, Limit: 1})
+	if err != nil {
+		r.errorf("Claim: %v", err)
+	}
+	for _, j := range c.Jobs {
+		j.Tries, j.Due = 1, at(time.Hour)
+		if err := r.q.Commit(r.ctx, j); err != nil {
+			r.errorf("Commit of %s: %v", j.Key, err)
+		}
 	}
 }
 

@@ -178,7 +178,7 @@ func (r *run) attempt(a schedule.Attempt) schedule.Ended {
 	case j.Held:
 		ended.Due = time.Time{}
 	default:
-		ended.Due = j.Due
+		ended.Due, ended.Lane = j.Due, j.Lane() // a first attempt has become a retry
 	}
 	return ended
 }

@@ -22,11 +22,13 @@ func (k Key) Compare(o Key) int {
 	return cmp.Or(strings.Compare(string(k.ID), string(o.ID)), cmp.Compare(k.N, o.N))
 }
 
-// Lane is what a claim can tell apart. Within a lane jobs are ordered by Due.
+// Lane is what a claim can tell apart. Within a lane jobs are ordered by Due. First attempts have a lane of their own, so
+// that they don't wait behind the retries that are due after an outage.
 type Lane struct {
 	Domain   string
 	Tenant   string
 	Priority Priority
+	Retry    bool // of jobs that were tried before
 }
 
 // Token proves a lease. A queue never gives one out twice, not even after a restart. Zero is no token.
@@ -55,7 +57,7 @@ type Job struct {
 
 // Lane is the lane that j is claimed from.
 func (j *Job) Lane() Lane {
-	return Lane{Domain: j.Domain, Tenant: j.Message.Tenant, Priority: j.Message.Priority}
+	return Lane{Domain: j.Domain, Tenant: j.Message.Tenant, Priority: j.Message.Priority, Retry: j.Tries > 0}
 }
 
 // Claimable is when j, if it isn't held, can be claimed because it is due: at Due, but not before its lease has ended.

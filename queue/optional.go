@@ -33,6 +33,25 @@ type Notes interface {
 	Keys(ctx context.Context, prefix string) iter.Seq2[string, error]
 }
 
+// Depths is implemented by queues that can tell how many jobs each lane has in far less time than listing them takes.
+type Depths interface {
+	// Depths lists the lanes that have unfinished jobs, each once and in no particular order. What is leased is judged by
+	// now. It holds no lock while the loop body runs, so each Depth is right for a moment of its own. An error ends the
+	// sequence.
+	Depths(ctx context.Context, now time.Time) iter.Seq2[Depth, error]
+}
+
+// Depth is how many unfinished jobs a lane has. Each is counted once: as leased, else as held, else as waiting.
+type Depth struct {
+	Lane    Lane
+	Waiting int // neither leased nor held, whether due or not
+	Leased  int // Leased is after now, whether held or not
+	Held    int // held and not leased
+	// Due is the earliest Due of the waiting jobs, zero if there are none. If it is before now, the lane is so far behind; of
+	// a lane of first attempts that is the age of its oldest message, unless that was to wait.
+	Due time.Time
+}
+
 // Shared is implemented by queues that several processes may use at once.
 type Shared interface {
 	// Now is the queue's clock, which all its users go by.

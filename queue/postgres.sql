@@ -29,6 +29,7 @@ CREATE TABLE jobs (
     domain     text COLLATE "C" NOT NULL,
     tenant     text COLLATE "C" NOT NULL,
     priority   smallint NOT NULL,
+    retry      boolean NOT NULL,        -- Tries > 0
     expires    timestamptz NOT NULL,
     due        timestamptz NOT NULL,
     finished   timestamptz,
@@ -46,10 +47,10 @@ CREATE TABLE jobs (
 CREATE FUNCTION moment(text) RETURNS timestamptz LANGUAGE sql AS $$ -- a zero time.Time is null
     SELECT nullif($1::timestamptz, '0001-01-01T00:00:00Z') $$;
 CREATE SEQUENCE tokens;                 -- never goes back, not even when a transaction does
-CREATE INDEX jobs_lane    ON jobs (domain, tenant, priority, due, id, n) WHERE finished IS NULL AND NOT held;
+CREATE INDEX jobs_lane    ON jobs (domain, tenant, priority, retry, due, id, n) WHERE finished IS NULL AND NOT held;
 CREATE INDEX jobs_any     ON jobs (priority DESC, due, id, n) WHERE finished IS NULL AND NOT held;
 CREATE INDEX jobs_expires ON jobs (expires, id, n) WHERE finished IS NULL;
-CREATE INDEX jobs_leased  ON jobs (domain, tenant, priority, leased) WHERE leased IS NOT NULL;
+CREATE INDEX jobs_leased  ON jobs (domain, tenant, priority, retry, leased) WHERE leased IS NOT NULL;
 CREATE INDEX jobs_mark    ON jobs (mark) WHERE mark > 0;
 CREATE INDEX jobs_to      ON jobs USING gin (recipients jsonb_path_ops);
 CREATE INDEX messages_labels ON messages USING gin (labels);
@@ -90,15 +91,16 @@ PREPARE put_jobs(jsonb, jsonb, bigint) AS -- queue.Message, []queue.Job, recipie
         SELECT j, i, marked(j->'Recipients', NULL, first_mark() + $3 + before) AS recipients
         FROM list
     )
-    INSERT INTO jobs (id, n, domain, tenant, priority, expires, due, finished, held, recipients, data, mark)
-    SELECT $1->>'ID', i - 1, j->>'Domain', $1->>'Tenant', ($1->>'Priority')::smallint, moment($1->>'Expires'),
-           coalesce(moment(j->>'Due'), '-infinity'), moment(j->>'Finished'), (j->>'Held')::boolean, recipients,
+    INSERT INTO jobs (id, n, domain, tenant, priority, retry, expires, due, finished, held, recipients, data, mark)
+    SELECT $1->>'ID', i - 1, j->>'Domain', $1->>'Tenant', ($1->>'Priority')::smallint, (j->>'Tries')::bigint > 0,
+           moment($1->>'Expires'), coalesce(moment(j->>'Due'), '-infinity'), moment(j->>'Finished'), (j->>'Held')::boolean, recipients,
            jsonb_build_object('Attempts', j->'Attempts', 'Tries', j->'Tries', 'Via', j->'Via'), greatest_mark(recipients)
     FROM marks;
 PREPARE sweep(timestamptz) AS -- what a crash has left of bodies written ahead
     DELETE FROM bodies b WHERE started < $1 AND NOT EXISTS (SELECT FROM messages m WHERE m.body = b.body);
 
--- Claim: now, lease, limit, holder, expired, lanes. Lanes is null for any, else [{"Domain", "Tenant", "Priority", "N"}, ...].
+-- Claim: now, lease, limit, holder, expired, lanes. Lanes is null for any, else
+-- [{"Domain", "Tenant", "Priority", "Retry", "N"}, ...].
 -- A row that another claim has locked is skipped: it will be that one's. Rows that are locked and then cut off by limit
 -- are free again at the end of the transaction.
 PREPARE claim(timestamptz, interval, integer, text, boolean, jsonb) AS
@@ -111,6 +113,7 @@ PREPARE claim(timestamptz, interval, integer, text, boolean, jsonb) AS
         FROM jsonb_array_elements($6) WITH ORDINALITY AS l(lane, i) CROSS JOIN LATERAL (
             SELECT id, n, due FROM jobs
             WHERE domain = lane->>'Domain' AND tenant = lane->>'Tenant' AND priority = (lane->>'Priority')::smallint
+              AND retry = (lane->>'Retry')::boolean
               AND finished IS NULL AND NOT held AND due <= $1 AND (leased IS NULL OR leased <= $1) AND NOT ($5 AND expires <= $1)
             ORDER BY due, id, n LIMIT least((lane->>'N')::integer, $3) FOR UPDATE SKIP LOCKED) j
     ), anywhere AS MATERIALIZED (
@@ -151,11 +154,13 @@ PREPARE next(timestamptz, boolean, jsonb) AS
     WITH lanes AS (
         SELECT i, (SELECT min(at) FROM (
             (SELECT due AS at FROM jobs WHERE domain = lane->>'Domain' AND tenant = lane->>'Tenant'
-               AND priority = (lane->>'Priority')::smallint AND finished IS NULL AND NOT held AND (leased IS NULL OR leased <= $1)
+               AND priority = (lane->>'Priority')::smallint AND retry = (lane->>'Retry')::boolean
+               AND finished IS NULL AND NOT held AND (leased IS NULL OR leased <= $1)
              ORDER BY due LIMIT 1)
             UNION ALL
             (SELECT min(greatest(due, leased)) FROM jobs WHERE domain = lane->>'Domain' AND tenant = lane->>'Tenant'
-               AND priority = (lane->>'Priority')::smallint AND finished IS NULL AND NOT held AND leased > $1)) a) AS at
+               AND priority = (lane->>'Priority')::smallint AND retry = (lane->>'Retry')::boolean
+               AND finished IS NULL AND NOT held AND leased > $1)) a) AS at
         FROM jsonb_array_elements($3) WITH ORDINALITY AS l(lane, i)
     ), anywhere AS (
         SELECT min(greatest(due, leased)) AS at FROM jobs WHERE $3 IS NULL AND finished IS NULL AND NOT held
@@ -174,7 +179,7 @@ PREPARE replace(text, integer, bigint, jsonb) AS -- id, n, token, queue.Job
     WITH fresh AS (SELECT marked($4->'Recipients', recipients, first_mark()) AS recipients FROM jobs WHERE id = $1 AND n = $2)
     UPDATE jobs SET
         due = coalesce(moment($4->>'Due'), '-infinity'), finished = moment($4->>'Finished'),
-        held = ($4->>'Held')::boolean, recipients = fresh.recipients, mark = greatest_mark(fresh.recipients),
+        held = ($4->>'Held')::boolean, retry = ($4->>'Tries')::bigint > 0, recipients = fresh.recipients, mark = greatest_mark(fresh.recipients),
         lapses = ($4->>'Lapses')::integer,
         data = jsonb_build_object('Attempts', $4->'Attempts', 'Tries', $4->'Tries', 'Via', $4->'Via'),
         token = NULL, leased = NULL, holder = NULL, spent = $3
@@ -195,12 +200,22 @@ PREPARE jobs(text, text, text, text, text, text, boolean, text, integer, integer
       AND (NOT $7 OR finished IS NULL) AND (id, n) > ($8 COLLATE "C", $9)
     ORDER BY id, n LIMIT $10;
 PREPARE heads AS -- the other fields of the filter go around it
-    SELECT DISTINCT ON (domain, tenant, priority) j.*, m.data AS message FROM jobs j JOIN messages m USING (id)
+    SELECT DISTINCT ON (domain, tenant, priority, retry) j.*, m.data AS message FROM jobs j JOIN messages m USING (id)
     WHERE finished IS NULL AND NOT held
-    ORDER BY domain, tenant, priority, greatest(due, leased), due, id, n;
+    ORDER BY domain, tenant, priority, retry, greatest(due, leased), due, id, n;
 PREPARE ended(bigint, integer) AS -- since, limit
     SELECT j.*, m.data AS message FROM jobs j JOIN messages m USING (id)
     WHERE mark > $1 AND mark < settled() ORDER BY mark LIMIT $2;
+
+-- Depths: now. It goes through the unfinished jobs, a second or so for a million, so it is not to be asked all the time.
+PREPARE depths(timestamptz) AS
+    SELECT domain, tenant, priority, retry,
+           count(*) FILTER (WHERE NOT away AND NOT held) AS waiting,
+           count(*) FILTER (WHERE away) AS leased,
+           count(*) FILTER (WHERE NOT away AND held) AS held,
+           min(due) FILTER (WHERE NOT away AND NOT held) AS due
+    FROM (SELECT *, leased IS NOT NULL AND leased > $1 AS away FROM jobs WHERE finished IS NULL) unfinished
+    GROUP BY domain, tenant, priority, retry ORDER BY domain, tenant, priority, retry;
 
 -- Notes.
 CREATE TABLE notes (key bytea PRIMARY KEY, value bytea NOT NULL);

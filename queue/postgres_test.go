@@ -39,7 +39,7 @@ func TestPostgres(t *testing.T) {
 		test func(*testing.T, func() *session)
 	}{
 		{"Enqueue", pgEnqueue}, {"Claim", pgClaim}, {"ClaimConcurrently", pgClaimConcurrently}, {"Next", pgNext},
-		{"Commit", pgCommit}, {"Ended", pgEnded}, {"Body", pgBody}, {"Jobs", pgJobs}, {"Notes", pgNotes}, {"Shared", pgShared},
+		{"Commit", pgCommit}, {"Ended", pgEnded}, {"Body", pgBody}, {"Jobs", pgJobs}, {"Depths", pgDepths}, {"Notes", pgNotes}, {"Shared", pgShared},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			admin := newSession(t, dir, "postgres")
@@ -249,11 +249,16 @@ func claim(now, limit int, expired bool, lanes string) string {
 	return fmt.Sprintf("EXECUTE claim('%s', '10 minutes', %d, 'me', %t, %s)", moment(now), limit, expired, lanes)
 }
 
-// lanes is an array of lanes, N jobs of each.
-func lanes(n int, domains ...string) string {
+// lanes is an array of lanes of first attempts, N jobs of each.
+func lanes(n int, domains ...string) string { return lanesOf(false, n, domains) }
+
+// retries is an array of lanes of retries, N jobs of each.
+func retries(n int, domains ...string) string { return lanesOf(true, n, domains) }
+
+func lanesOf(retry bool, n int, domains []string) string {
 	list := []map[string]any{}
 	for _, d := range domains {
-		list = append(list, map[string]any{"Domain": d, "Tenant": "", "Priority": 0, "N": n})
+		list = append(list, map[string]any{"Domain": d, "Tenant": "", "Priority": 0, "Retry": retry, "N": n})
 	}
 	return literal(list)
 }
@@ -287,6 +292,10 @@ func pgClaim(t *testing.T, open func() *session) {
 	s.put("x-excluded", 90, expiring(0), "d.example")
 	s.put("c", 0, nil, "c.example")
 	s.want(claim(25, 9, true, lanes(1, "c.example")), "x-excluded x-held c", "id")
+
+	s.put("tried", 0, func(_ *queue.Message, jobs []*queue.Job) { jobs[0].Tries = 1 }, "t.example", "t.example")
+	s.want(claim(25, 9, false, lanes(9, "t.example")), "tried/1", "id", "n")
+	s.want(claim(25, 9, false, retries(9, "t.example")), "tried/0", "id", "n")
 
 	s.put("k", 60, held, "k.example", "k.example")
 	s.want(`EXECUTE claim_keys('`+moment(25)+`', '1 minute', 9, 'me',
@@ -323,6 +332,8 @@ func pgNext(t *testing.T, open func() *session) {
 	s.want(next(0, true, lanes(9)), "0/2041-05-06 12:20:00+00", "i", "at")
 	s.want(next(0, false, "NULL"), "0/2041-05-06 12:10:00+00", "i", "at")
 	s.want(next(45, false, lanes(0, "b.example")), "0/2041-05-06 12:30:00+00 1/2041-05-06 12:30:00+00", "i", "at")
+	s.put("c", 40, func(_ *queue.Message, jobs []*queue.Job) { jobs[0].Tries = 3 }, "b.example")
+	s.want(next(0, false, retries(1, "b.example", "a.example")), "0/2041-05-06 12:40:00+00 1/2041-05-06 12:40:00+00 2/", "i", "at")
 }
 
 // token is that of the latest claim of a job.
@@ -357,23 +368,6 @@ func pgCommit(t *testing.T, open func() *session) {
 	s.want("SELECT mark FROM jobs WHERE id = 'bounce'", "0", "mark")
 }
 
-func pgEnded(t *testing.T, open func() *session) {
-	first, second := open(), open()
-	done := func(_ *queue.Message, jobs []*queue.Job) {
-		jobs[0].Recipients[0].State, jobs[0].Recipients[1].State, jobs[0].Finished = queue.Delivered, queue.Withdrawn, noon
-	}
-	first.want("BEGIN", "")
-	first.put("early", 0, done, "a.example")
-	second.put("late", 0, done, "a.example")
-	second.want("EXECUTE ended(0, 9)", "", "id") // late has to wait: early may have a smaller mark
-	first.want("COMMIT", "")
-	second.want("EXECUTE ended(0, 9)", "early late", "id")
-	second.want("EXECUTE ended(0, 1)", "early", "id")
-	since := strings.Fields(second.run("SELECT mark FROM jobs WHERE id = 'early'"))[1]
-	second.want("EXECUTE ended("+since+", 9)", "late", "id")
-	second.want("SELECT count(DISTINCT r->>'Mark') FROM jobs, jsonb_array_elements(recipients) AS list(r)", "4", "count")
-}
-
 func pgBody(t *testing.T, open func() *session) {
 	s := open()
 	s.want("EXECUTE new_body", "1", "body")
@@ -394,21 +388,6 @@ func pgBody(t *testing.T, open func() *session) {
 	s.want("EXECUTE finish('a')", "")
 	s.want("EXECUTE open('a')", "")
 	s.want("SELECT count(*) FROM chunks", "0", "count")
-}
-
-func pgJobs(t *testing.T, open func() *session) {
-	s := open()
-	s.put("b", 5, nil, "a.example", "b.example")
-	s.put("a", 6, nil, "a.example")
-	s.put("C", 0, held, "a.example")
-	jobs := func(filter string) string { return "EXECUTE jobs(" + filter + ")" }
-	s.want(jobs("NULL,NULL,NULL,NULL,NULL,NULL,false,'',-1,9"), "C/0 a/0 b/0 b/1", "id", "n")
-	s.want(jobs("NULL,NULL,NULL,NULL,NULL,NULL,true,'a',0,1"), "b/0", "id", "n")
-	s.want(jobs("NULL,'b.example','','sender@example.org','a@b.example','label',false,'',-1,9"), "b/1", "id", "n")
-	s.want(jobs("NULL,NULL,NULL,NULL,NULL,'other',false,'',-1,9"), "", "id")
-	s.want("EXECUTE heads", "b/0 b/1", "id", "n")
-	s.want(claim(5, 1, false, lanes(1, "a.example")), "b/0", "id", "n")
-	s.want("EXECUTE heads", "a/0 b/1", "id", "n")
 }
 
 func pgNotes(t *testing.T, open func() *session) {

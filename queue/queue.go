@@ -33,8 +33,8 @@
 // Implement [Queue] and run queuetest.Run on it; each failing case names the rule that was broken. What all backends do alike
 // is in [ClaimRequest.Select], [Filter.Select], [Entry.Stored] and [Job.Committed]; examples/custombackend is the page to
 // start from, and postgres.sql in this folder has each method as a statement for PostgreSQL. Optional interfaces ([Bulk],
-// [Waker], [Notes], [Shared]) are found by type assertion. A backend compares and swaps, orders and stores; it holds no
-// policy: when to retry, whether to bounce and what is fair are decided by its callers.
+// [Waker], [Notes], [Depths], [Shared]) are found by type assertion. A backend compares and swaps, orders and stores; it
+// holds no policy: when to retry, whether to bounce and what is fair are decided by its callers.
 package queue
 
 import (
@@ -76,10 +76,11 @@ type Queue interface {
 	// been claimed since, so that a commit that ended in [ErrInDoubt] can be repeated; the entries of more then need
 	// bodies that can be read again.
 	//
-	// The queue keeps its own Message, Domain and marks; recipients keep their number and order. Each recipient that is
-	// final and has no mark gets the next [Mark]. The job is finished if Finished is set; when the last job of a message
-	// is, the body is gone. An entry of more whose ID is stored with the same Digest is passed over; with another Digest
-	// the commit fails with [ErrConflict]. Limits that make Enqueue return [ErrFull] don't apply to more.
+	// The queue keeps its own Message, Domain and marks; recipients keep their number and order. Tries says in which
+	// lane the job is from then on; see [Job.Lane]. Each recipient that is final and has no mark gets the next [Mark]. The
+	// job is finished if Finished is set; when the last job of a message is, the body is gone. An entry of more whose ID is
+	// stored with the same Digest is passed over; with another Digest the commit fails with [ErrConflict]. Limits that make
+	// Enqueue return [ErrFull] don't apply to more.
 	Commit(ctx context.Context, j *Job, more ...*Entry) error
 
 	// Open streams the stored body of a message that has unfinished jobs, holding no lock and no transaction while the
@@ -112,7 +113,8 @@ type ClaimRequest struct {
 	Holder string
 	// Take lists lanes, each once, and how many due jobs to take of each, in this order; within a lane the earliest Due goes first,
 	// and equal ones in the order of their keys. Nil means any lane: by priority, highest first, then by Due, then by
-	// key. A Take that is empty and not nil takes from no lane. Jobs leased because they expired don't count for N.
+	// key, first attempts and retries alike. A Take that is empty and not nil takes from no lane. Jobs leased because they
+	// expired don't count for N.
 	Take []Take
 	// Expired also leases expired jobs, of any lane.
 	Expired bool

@@ -30,6 +30,7 @@ var depth = flag.Int("depth.jobs", 20_000, "unfinished `jobs` in the queues of B
 //	idle-cpu-ms, idle-B    what an idle queue uses and writes in two seconds
 //	claim-*-µs             what a Claim of one job takes: from any lane, from one lane, from a Take of all lanes, and from any
 //	                       lane while 64 callers enqueue
+//	depths-p50-µs          how long it takes to learn the depths of all lanes
 //	of-empty               the rate of Enqueue of 10 KiB by 64 callers over that of an empty queue, in turns, for the same lanes;
 //	                       small-of-empty of 1 KiB
 //	list-KiB, list-µs/job  by how much the heap grows at most while all jobs are listed, and how long that takes

@@ -38,7 +38,7 @@ func lookInto(path string) error {
 	fmt.Println("anon-MiB", float64(anon)/(1<<20))
 	err = errors.Join(err, lookIdle())
 	lanes, due, err2 := lanesOf(q)
-	return errors.Join(err, err2, lookClaim(q, lanes, due), lookEnqueue(q, lanes), lookList(q), q.Close())
+	return errors.Join(err, err2, lookDepths(q), lookClaim(q, lanes, due), lookEnqueue(q, lanes), lookList(q), q.Close())
 }
 
 func lookIdle() error {
@@ -65,6 +65,22 @@ func lanesOf(q *Queue) (all, due []queue.Take, err error) {
 		}
 	}
 	return all, due, nil
+}
+
+// lookDepths counts the jobs of all lanes.
+func lookDepths(q *Queue) error {
+	var took []time.Duration
+	for range 50 {
+		begin := time.Now()
+		for _, err := range q.Depths(context.Background(), start) {
+			if err != nil {
+				return err
+			}
+		}
+		took = append(took, time.Since(begin))
+	}
+	fmt.Printf("depths-p50-µs %v\n", float64(percentile(took, 50))/1e3)
+	return nil
 }
 
 // lookClaim claims one job at a time and gives it back.

@@ -242,7 +242,7 @@ func (c *claim) atHead(l *lane) (bool, error) {
 	if !l.stale && !c.unreadable[l.head.key] && !(l.lapsed && c.isLeased(l.head.key)) {
 		return true, nil
 	}
-	prefix := lanePrefix(l.Lane)
+	prefix := lanePrefix(l.Lane, false)
 	for e, err := range c.t.entries(c.t.lanes, prefix, l.head.in(prefix)) {
 		if err != nil {
 			return false, err

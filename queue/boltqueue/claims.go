@@ -27,7 +27,7 @@ type lease struct {
 	spent  bool // a commit is on its way to the disk; the job can't be claimed until it is known how that ended
 	idle   bool // nobody has the job: it is a suspect that waits for another one
 
-	inLane bool       // the job is in the index of lanes: it isn't held
+	inLane bool       // the job can be claimed from its lane: it isn't held
 	lane   queue.Lane // where it is
 	entry  entry      // what it has there
 	from   *lane      // the lane that entry is kept away from; nil if it isn't
@@ -72,14 +72,17 @@ func (c *claims) settle(t *tx, stored bool) {
 		return
 	}
 	for _, m := range t.moves {
-		if m.was != nil {
-			c.lanes.retract(m.lane, *m.was)
+		if m.is != nil { // first, so that a lane to which the only job returns isn't forgotten
+			c.lanes.add(m.is)
 		}
-		if m.is == nil {
+		if m.was != nil {
+			c.lanes.remove(m.was)
+		}
+		if m.is == nil || m.is.held {
 			continue
 		}
 		if l := c.leases[m.is.key]; l == nil || l.from == nil { // it may be claimed already
-			c.lanes.offer(m.lane, *m.is)
+			c.lanes.offer(m.is.lane, m.is.entry)
 		}
 	}
 }

@@ -109,7 +109,7 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%d fields of %d octets", len(fields), len(b))
 		}
 		_, _, _ = parseEntryKey(b)
-		if l, n, err := parseLane(b); err == nil && !bytes.Equal(lanePrefix(l), b[:n]) {
+		if l, held, n, err := parseLane(b); err == nil && !bytes.Equal(lanePrefix(l, held), b[:n]) {
 			t.Errorf("lane %+v of %q", l, b)
 		}
 	})

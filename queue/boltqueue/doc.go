@@ -13,7 +13,7 @@
 //   - A body of any size passes through in pieces: a message of 25 MB costs less than 2 MB of memory on its way in or out.
 //     It is written once. A retry rewrites the record of its job, which is small.
 //   - Memory grows with lanes, not with jobs. Opening looks at the pages that jobs and indexes stand in, but not into them, and
-//     reads the first entry of each lane.
+//     counts the entries of each lane.
 //   - A file that is cut, overwritten or of a newer version is refused with an error that names it; one of an older version is
 //     brought up to date. Every record has a version and a checksum; one that has changed is an error that wraps
 //     [queue.ErrDamaged], and never a wrong answer. It harms one message, not the others.
@@ -45,7 +45,9 @@
 //	          "unfinished"                          how many messages are not finished
 //	messages  ID                                    the message, its number of unfinished jobs, the name of its body
 //	jobs      ID ∅ number                           the job, the token of its latest commit
-//	lanes     domain ∅ tenant ∅ priority time job   index: unfinished jobs that aren't held, by lane and Due
+//	due       domain ∅ tenant ∅ priority state time job
+//	                                                index: unfinished jobs, by lane and Due; state is 1 if they were
+//	                                                tried before, and 2 more if they are held
 //	expiry    time job                              index: unfinished jobs, by the Expires of their messages
 //	marks     mark                                  index: the job whose greatest mark it is
 //	finished  time ID                               index: messages without unfinished jobs, by when the last one ended

@@ -22,14 +22,20 @@ func Check(path string, report func(problem string)) (err error) {
 	c := &inspection{survey: s, messages: map[queue.ID]*messageRecord{}, unfinished: map[queue.ID]int{}, want: map[string]bool{}}
 	c.readMessages()
 	c.readJobs()
-	for _, name := range []string{lanesBucket, expiryBucket, marksBucket, finishedBucket} {
+	indexes, others := []string{expiryBucket, marksBucket, finishedBucket}, []string{fileBucket, notesBucket, claimedBucket}
+	if c.has(oldLanesBucket) { // Open has yet to make of it what it will be
+		others = append(others, oldLanesBucket)
+	} else {
+		indexes = append(indexes, lanesBucket)
+	}
+	for _, name := range indexes {
 		c.readIndex(name)
 	}
 	for key := range c.want {
 		c.wrong("", "an index has no entry %q", key)
 	}
 	c.readBodies()
-	for _, name := range []string{fileBucket, notesBucket, claimedBucket} {
+	for _, name := range others {
 		c.each(name, func(key []byte, at location) { c.readable(name, key, at) })
 	}
 	c.checkCount()
@@ -136,7 +142,7 @@ func (c *inspection) readJobs() {
 			return
 		}
 		j.Message = m.Message
-		if k := laneKey(j); k != nil {
+		if k := laneKey(j); k != nil && !c.has(oldLanesBucket) {
 			c.want[lanesBucket+"\x00"+string(k)] = true
 		}
 		if k := expiryKey(j); k != nil {

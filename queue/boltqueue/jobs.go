@@ -189,7 +189,7 @@ func (l *headLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 	}
 	n := min(pageSize, len(l.lanes))
 	for _, lane := range l.lanes[:n] {
-		j, err := l.claims.first(t, lanePrefix(lane))
+		j, err := l.claims.first(t, lanePrefix(lane, false))
 		if err != nil {
 			return nil, false, err
 		}

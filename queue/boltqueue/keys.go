@@ -60,22 +60,37 @@ func parseEntryKey(b []byte) (at time.Time, k queue.Key, err error) {
 	return parseTime(b), k, err
 }
 
-// lanePrefix is what all entries of a lane begin with, and no entry of another lane does.
-func lanePrefix(l queue.Lane) []byte {
-	b := append(make([]byte, 0, len(l.Domain)+len(l.Tenant)+3), l.Domain...)
+// The state in the key of a lane's entry says which jobs stand there.
+const (
+	retryState byte = 1 << iota // they were tried before
+	heldState                   // they are held, so a claim of the lane passes them over
+)
+
+// lanePrefix is what all entries of a lane begin with, of its held jobs or of the others, and no other entry does.
+func lanePrefix(l queue.Lane, held bool) []byte {
+	b := append(make([]byte, 0, len(l.Domain)+len(l.Tenant)+4), l.Domain...)
 	b = append(append(append(b, 0), l.Tenant...), 0)
-	return append(b, byte(l.Priority)^0x80)
+	state := byte(0)
+	if l.Retry {
+		state |= retryState
+	}
+	if held {
+		state |= heldState
+	}
+	return append(b, byte(l.Priority)^0x80, state)
 }
 
-// parseLane returns the lane of an entry in the index of lanes, and the length of its prefix.
-func parseLane(b []byte) (l queue.Lane, n int, err error) {
+// parseLane returns the lane of an entry in the index of lanes, whether its job is held, and the length of its prefix.
+func parseLane(b []byte) (l queue.Lane, held bool, n int, err error) {
 	domain, rest, ok := bytes.Cut(b, []byte{0})
 	tenant, rest, ok2 := bytes.Cut(rest, []byte{0})
-	if !ok || !ok2 || len(rest) == 0 {
-		return l, 0, fmt.Errorf("%w: %q is not an entry of a lane", queue.ErrDamaged, b)
+	if !ok || !ok2 || len(rest) < 2 || rest[1] > retryState|heldState {
+		return l, false, 0, fmt.Errorf("%w: %q is not an entry of a lane", queue.ErrDamaged, b)
 	}
-	l = queue.Lane{Domain: string(domain), Tenant: string(tenant), Priority: queue.Priority(rest[0] ^ 0x80)}
-	return l, len(b) - len(rest) + 1, nil
+	l = queue.Lane{
+		Domain: string(domain), Tenant: string(tenant), Priority: queue.Priority(rest[0] ^ 0x80), Retry: rest[1]&retryState != 0,
+	}
+	return l, rest[1]&heldState != 0, len(b) - len(rest) + 2, nil
 }
 
 func numberKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

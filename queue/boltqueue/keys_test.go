@@ -13,7 +13,7 @@ import (
 func TestKeyOrder(t *testing.T) {
 	keys := []queue.Key{{ID: "a"}, {ID: "a", N: 1}, {ID: "a", N: 256}, {ID: "a-b"}, {ID: "aa"}, {ID: "b"}}
 	times := []time.Time{{}, time.Unix(-1, 999_999_999), time.Unix(0, 0), time.Unix(0, 1), start, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
-	prefix := lanePrefix(queue.Lane{Domain: "example.com", Tenant: "t"})
+	prefix := lanePrefix(queue.Lane{Domain: "example.com", Tenant: "t"}, false)
 	var sorted [][]byte
 	for _, at := range times {
 		for _, k := range keys {
@@ -30,33 +30,34 @@ func TestKeyOrder(t *testing.T) {
 	}
 }
 
-// No lane's entries begin as another's, and afterPrefix skips exactly one lane.
+// No lane's entries begin as another's, nor its held ones as the others.
 func TestLanePrefixes(t *testing.T) {
-	var lanes []queue.Lane
+	type part struct {
+		queue.Lane
+		held bool
+	}
+	var parts []part
 	for _, domain := range []string{"a", "a.b", "ab", "\x01", "\u00ff"} {
 		for _, tenant := range []string{"", "\x01", "a", "\u00ff"} {
 			for _, p := range []queue.Priority{-128, queue.Low, queue.Normal, queue.High, 127} {
-				lanes = append(lanes, queue.Lane{Domain: domain, Tenant: tenant, Priority: p})
+				for state := range 4 {
+					l := queue.Lane{Domain: domain, Tenant: tenant, Priority: p, Retry: state&1 != 0}
+					parts = append(parts, part{l, state&2 != 0})
+				}
 			}
 		}
 	}
 	last := entryKey(nil, time.Unix(1<<62, 0), queue.Key{ID: "z", N: 1 << 30})
-	for _, l := range lanes {
-		prefix := lanePrefix(l)
-		if got, n, err := parseLane(append(prefix, last...)); err != nil || got != l || n != len(prefix) {
-			t.Errorf("%+v was read as %+v, %d octets, %v", l, got, n, err)
+	for _, l := range parts {
+		prefix := lanePrefix(l.Lane, l.held)
+		if got, held, n, err := parseLane(append(prefix, last...)); err != nil || (part{got, held}) != l || n != len(prefix) {
+			t.Errorf("%+v was read as %+v, held %v, %d octets, %v", l, got, held, n, err)
 		}
-		for _, other := range lanes {
-			p := lanePrefix(other)
+		for _, other := range parts {
+			p := lanePrefix(other.Lane, other.held)
 			if other != l && bytes.HasPrefix(p, prefix) {
 				t.Errorf("%+v has the prefix of %+v", other, l)
 			}
-			if bytes.Compare(p, prefix) > 0 != (bytes.Compare(p, afterPrefix(prefix)) >= 0) {
-				t.Errorf("afterPrefix of %+v is on the wrong side of %+v", l, other)
-			}
-		}
-		if bytes.Compare(append(prefix, last...), afterPrefix(prefix)) >= 0 {
-			t.Errorf("afterPrefix of %+v is before its last entry", l)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package boltqueue
 
 import (
+	"bytes"
 	"container/heap"
 	"slices"
 	"time"
@@ -8,9 +9,12 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// lane is what is kept in memory of the jobs of one lane: where they begin, and which of them are leased.
+// lane is what is kept in memory of the jobs of one lane: how many there are, where those begin that aren't held, and which
+// are leased.
 type lane struct {
 	queue.Lane
+	free   int      // entries in the file of jobs that aren't held
+	held   int      // and of those that are
 	head   entry    // the first entry in the file that no lease keeps away
 	stale  bool     // head has gone, and is only where to look for the next one
 	place  int      // in the order of its priority; -1 if there is no head
@@ -18,8 +22,8 @@ type lane struct {
 	lapsed bool     // there have been leases that ended by time, so the head may have one
 }
 
-// lanes are all lanes that have a job which time alone makes claimable. They are in order, so that a claim looks only at
-// those from which it takes something, however many there are.
+// lanes are all lanes that have an unfinished job. Those with one that time alone makes claimable are in order, so that a
+// claim looks only at those from which it takes something, however many there are.
 type lanes struct {
 	all   map[queue.Lane]*lane
 	order [256]laneOrder // by priority, as in keys: the lanes that have a head
@@ -89,10 +93,28 @@ func (s *lanes) setHead(l *lane, e entry) {
 	}
 }
 
-// retract removes an entry that has gone from the file.
-func (s *lanes) retract(name queue.Lane, e entry) {
-	if l := s.all[name]; l != nil && l.place >= 0 && l.head.compare(e) == 0 {
+// add takes note of an entry that is in the file now. It doesn't offer it.
+func (s *lanes) add(e *laneEntry) { s.get(e.lane).count(e.held, 1) }
+
+// remove takes note of an entry that has gone from the file.
+func (s *lanes) remove(e *laneEntry) {
+	l := s.all[e.lane]
+	if l == nil {
+		return
+	}
+	l.count(e.held, -1)
+	if !e.held && l.place >= 0 && l.head.compare(e.entry) == 0 {
 		l.stale = true
+	}
+	s.forget(l)
+}
+
+// count changes a count. Below zero is none: an entry that is damaged may not have been counted.
+func (l *lane) count(held bool, n int) {
+	if held {
+		l.held = max(0, l.held+n)
+	} else {
+		l.free = max(0, l.free+n)
 	}
 }
 
@@ -107,7 +129,7 @@ func (s *lanes) clearHead(l *lane) {
 
 // forget drops a lane that has nothing.
 func (s *lanes) forget(l *lane) {
-	if l.place < 0 && len(l.away) == 0 {
+	if l.place < 0 && len(l.away) == 0 && l.free == 0 && l.held == 0 {
 		delete(s.all, l.Lane)
 	}
 }
@@ -160,4 +182,35 @@ func (s *lanes) lapse(now time.Time) {
 			s.giveBack(le)
 		}
 	}
+}
+
+// readLanes counts the jobs of each lane and finds the first that isn't held. Only the keys are looked at, but of the first.
+func (q *Queue) readLanes(t *tx) error {
+	var l *lane
+	var prefix []byte // of the entries that l has, of held jobs or of the others
+	var held bool
+	c := t.lanes.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if l != nil && bytes.HasPrefix(k, prefix) {
+			l.count(held, 1)
+			continue
+		}
+		name, isHeld, n, err := parseLane(k)
+		var e entry
+		if err == nil {
+			e, err = readEntry(k, v, n)
+		}
+		if t.pass(e.key, err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		l, prefix, held = q.claims.lanes.get(name), k[:n], isHeld
+		l.count(held, 1)
+		if !held {
+			q.claims.lanes.offer(name, e)
+		}
+	}
+	return nil
 }

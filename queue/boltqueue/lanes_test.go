@@ -73,7 +73,8 @@ func (w *wanderer) claim() {
 	switch w.r.IntN(3) {
 	case 0:
 		for d := range 3 {
-			r.Take = append(r.Take, queue.Take{Lane: queue.Lane{Domain: fmt.Sprintf("d%d.example", d)}, N: w.r.IntN(4)})
+			l := queue.Lane{Domain: fmt.Sprintf("d%d.example", d), Retry: w.r.IntN(2) == 0}
+			r.Take = append(r.Take, queue.Take{Lane: l, N: w.r.IntN(4)})
 		}
 	case 1:
 		for range 3 {
@@ -127,7 +128,7 @@ func (w *wanderer) commit() {
 	i := w.r.IntN(len(w.leased))
 	j := w.leased[i]
 	w.leased = append(w.leased[:i], w.leased[i+1:]...)
-	j.Due, j.Held = w.soon(), w.r.IntN(5) == 0
+	j.Due, j.Held, j.Tries = w.soon(), w.r.IntN(5) == 0, w.r.IntN(3)
 	if w.r.IntN(2) == 0 {
 		j.Recipients[0].State, j.Finished = queue.Delivered, w.now
 	}
@@ -140,12 +141,16 @@ func (w *wanderer) check() {
 	c := w.q.claims
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	stored := map[queue.Lane][]entry{}
+	stored, held := map[queue.Lane][]entry{}, map[queue.Lane]int{}
 	err := w.q.view(func(t *tx) error {
 		return t.lanes.ForEach(func(k, v []byte) error {
-			l, n, err := parseLane(k)
+			l, isHeld, n, err := parseLane(k)
 			if err != nil {
 				return err
+			}
+			if isHeld {
+				held[l]++
+				return nil
 			}
 			e, err := readEntry(k, v, n)
 			stored[l] = append(stored[l], e)
@@ -162,9 +167,17 @@ func (w *wanderer) check() {
 		}
 		w.checkLane(l, entries)
 	}
+	for name, n := range held {
+		if l := c.lanes.all[name]; l == nil || l.held != n {
+			w.t.Fatalf("%v has %d held jobs, in memory: %+v", name, n, l)
+		}
+	}
 	for name, l := range c.lanes.all {
-		if stored[name] == nil && !l.stale {
+		if stored[name] == nil && held[name] == 0 && !l.stale {
 			w.t.Fatalf("%v is in memory and has no job", name)
+		}
+		if l.free != len(stored[name]) || l.held != held[name] {
+			w.t.Fatalf("%v has %d jobs and %d held ones, in memory %d and %d", name, len(stored[name]), held[name], l.free, l.held)
 		}
 	}
 }

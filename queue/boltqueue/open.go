@@ -1,7 +1,6 @@
 package boltqueue
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -19,7 +18,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 )
 
-// Queue is a queue in a file. It implements [queue.Queue], [queue.Bulk] and [queue.Notes].
+// Queue is a queue in a file. It implements [queue.Queue], [queue.Bulk], [queue.Notes] and [queue.Depths].
 type Queue struct {
 	path      string
 	db        *bolt.DB
@@ -42,9 +41,10 @@ type Queue struct {
 }
 
 var (
-	_ queue.Queue = (*Queue)(nil)
-	_ queue.Bulk  = (*Queue)(nil)
-	_ queue.Notes = (*Queue)(nil)
+	_ queue.Queue  = (*Queue)(nil)
+	_ queue.Bulk   = (*Queue)(nil)
+	_ queue.Notes  = (*Queue)(nil)
+	_ queue.Depths = (*Queue)(nil)
 )
 
 // Open opens the queue in the file at path, and makes the file if there is none; its folder must exist. All leases of
@@ -124,11 +124,7 @@ func (q *Queue) open(o Options) (err error) {
 	}
 	q.room = newRoom(q.db, q.file)
 	q.limits.file = q.file
-	var poisoned []queue.Key
-	err = q.update(func(b *bolt.Tx) (err error) {
-		poisoned, err = q.begin(b)
-		return err
-	})
+	poisoned, err := q.begin()
 	if err != nil {
 		return err
 	}
@@ -173,30 +169,44 @@ func (q *Queue) openBolt(o Options, mapped int) (fresh bool, newest *meta, err e
 const epochBits = 40
 
 // begin brings the file up to date, counts its opening and judges what was going on when it was last open. It returns the
-// jobs that it holds for that.
-func (q *Queue) begin(b *bolt.Tx) (poisoned []queue.Key, err error) {
-	if err := upgrade(b); err != nil {
-		return nil, err
+// jobs that it holds for that. That is one transaction, and more only to bring a large file up to date.
+func (q *Queue) begin() (poisoned []queue.Key, err error) {
+	var r relaning
+	for done := false; err == nil && !done; {
+		err = q.update(func(b *bolt.Tx) error {
+			if err := upgrade(b); err != nil {
+				return err
+			}
+			t, err := newTx(b)
+			if err != nil {
+				return err
+			}
+			defer func() { q.report(t.unreadable) }()
+			if done, err = r.next(t); err != nil || !done {
+				return err
+			}
+			poisoned, err = q.beginLife(t)
+			return err
+		})
 	}
-	t, err := newTx(b)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { q.report(t.unreadable) }()
+	return poisoned, err
+}
+
+// beginLife is begin in a file that is up to date.
+func (q *Queue) beginLife(t *tx) (poisoned []queue.Key, err error) {
 	if err := t.restoreMarks(); err != nil {
 		return nil, err
 	}
-	file := b.Bucket([]byte(fileBucket))
-	unfinished, err := number(file, unfinishedKey, 63)
+	unfinished, err := number(t.file, unfinishedKey, 63)
 	if err != nil {
 		return nil, err
 	}
 	q.limits.inUse.messages = int64(unfinished)
-	opened, err := number(file, openedKey, 64-epochBits)
+	opened, err := number(t.file, openedKey, 64-epochBits)
 	if err != nil {
 		return nil, err
 	}
-	closed, err := number(file, closedKey, 64-epochBits)
+	closed, err := number(t.file, closedKey, 64-epochBits)
 	if err != nil {
 		return nil, err
 	}
@@ -205,29 +215,7 @@ func (q *Queue) begin(b *bolt.Tx) (poisoned []queue.Key, err error) {
 		return nil, err
 	}
 	q.claims.token = queue.Token((opened + 1) << epochBits)
-	return poisoned, putNumber(file, openedKey, opened+1)
-}
-
-// readLanes finds the first entry of each lane, with one seek for each.
-func (q *Queue) readLanes(t *tx) error {
-	c := t.lanes.Cursor()
-	for k, v := c.First(); k != nil; {
-		l, n, err := parseLane(k)
-		var e entry
-		if err == nil {
-			e, err = readEntry(k, v, n)
-		}
-		switch {
-		case t.pass(e.key, err):
-			k, v = c.Next()
-		case err != nil:
-			return err
-		default:
-			q.claims.lanes.offer(l, e)
-			k, v = c.Seek(afterPrefix(k[:n]))
-		}
-	}
-	return nil
+	return poisoned, putNumber(t.file, openedKey, opened+1)
 }
 
 // readLastBody finds the name that the latest body has, so that the next one gets another.
@@ -242,17 +230,6 @@ func (q *Queue) readLastBody(b *bolt.Tx) error {
 	}
 	q.lastBody.Store(n)
 	return err
-}
-
-// afterPrefix is the least key behind all that begin with prefix.
-func afterPrefix(prefix []byte) []byte {
-	n := len(prefix)
-	for prefix[n-1] == 0xff {
-		n--
-	}
-	key := bytes.Clone(prefix[:n])
-	key[n-1]++
-	return key
 }
 
 // deleteDrafts deletes what a crash has left of messages that were never stored, each in a transaction of its own.

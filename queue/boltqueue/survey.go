@@ -117,6 +117,12 @@ func (s *survey) readFree(m *meta) {
 	}
 }
 
+// has reports whether the root has a bucket.
+func (s *survey) has(bucket string) bool {
+	_, ok := s.buckets[bucket]
+	return ok
+}
+
 // each calls visit with what is in a bucket of the root. It must not read from the file by way of s.pages.
 func (s *survey) each(bucket string, visit func(key []byte, at location)) {
 	at, ok := s.buckets[bucket]

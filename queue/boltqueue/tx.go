@@ -16,7 +16,7 @@ const (
 	fileBucket     = "file"
 	messagesBucket = "messages"
 	jobsBucket     = "jobs"
-	lanesBucket    = "lanes"
+	lanesBucket    = "due"
 	expiryBucket   = "expiry"
 	marksBucket    = "marks"
 	finishedBucket = "finished"
@@ -43,10 +43,14 @@ type tx struct {
 	unreadable []Unreadable // what was passed over
 }
 
-// laneMove is a job that has a new entry in its lane, nil if it has none.
-type laneMove struct {
-	lane    queue.Lane
-	was, is *entry
+// laneMove is a job that has a new entry in the index of lanes, perhaps in another lane. Either is nil if there is none.
+type laneMove struct{ was, is *laneEntry }
+
+// laneEntry is an entry in the index of lanes.
+type laneEntry struct {
+	entry
+	lane queue.Lane
+	held bool
 }
 
 func newTx(b *bolt.Tx) (*tx, error) {
@@ -188,7 +192,7 @@ func (t *tx) putJob(old, j *jobRecord, r *rows) error {
 	if err := move(t.lanes, laneKey(old), r.lane); err != nil {
 		return err
 	}
-	t.moves = append(t.moves, laneMove{j.Lane(), laneEntry(old), laneEntry(j)})
+	t.moves = append(t.moves, laneMove{newLaneEntry(old), newLaneEntry(j)})
 	if err := move(t.expiry, expiryKey(old), r.expiry); err != nil {
 		return err
 	}
@@ -234,21 +238,21 @@ func move(index *bolt.Bucket, was []byte, is row) error {
 	return index.Put(is.key, is.record)
 }
 
-// laneEntry is what j has in the index of lanes: nil unless time alone makes it claimable.
-func laneEntry(j *jobRecord) *entry {
-	if j == nil || j.Held || !j.Finished.IsZero() {
+// newLaneEntry is what j has in the index of lanes: nil if it is finished.
+func newLaneEntry(j *jobRecord) *laneEntry {
+	if j == nil || !j.Finished.IsZero() {
 		return nil
 	}
-	return &entry{j.Due, j.Key}
+	return &laneEntry{entry{j.Due, j.Key}, j.Lane(), j.Held}
 }
 
 // laneKey is the key of its laneEntry, nil if it has none.
 func laneKey(j *jobRecord) []byte {
-	e := laneEntry(j)
+	e := newLaneEntry(j)
 	if e == nil {
 		return nil
 	}
-	return e.in(lanePrefix(j.Lane()))
+	return e.in(lanePrefix(e.lane, e.held))
 }
 
 // expiryKey is the entry of a job in the index of expiry: nil if it is finished.

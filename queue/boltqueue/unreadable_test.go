@@ -43,7 +43,7 @@ func changed(t *testing.T, old, now string) (path string) {
 func TestUnreadable(t *testing.T) {
 	ctx := context.Background()
 	entry := func(id queue.ID, at int) string {
-		return string(entryKey(lanePrefix(queue.Lane{Domain: "example.com"}), start.Add(time.Duration(at)), queue.Key{ID: id}))
+		return string(entryKey(lanePrefix(queue.Lane{Domain: "example.com"}, false), start.Add(time.Duration(at)), queue.Key{ID: id}))
 	}
 	for name, tt := range map[string]struct {
 		old, now string

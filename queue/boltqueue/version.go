@@ -12,11 +12,13 @@ import (
 // version is refused.
 
 // upgrades are the steps from each version of a file to the next, beginning at version 1. They are taken in the transaction
-// that opens the file, so it is of the one version or of the other. A step stays as it is once files were made by it.
+// that opens the file, so it is of the one version or of the other. A step stays as it is once files were made by it. What
+// would be too much for one transaction comes after it, in those that follow (see relane.go).
 func upgrades() []func(*bolt.Tx) error {
 	return []func(*bolt.Tx) error{
 		addClaimed,      // to version 2
 		countUnfinished, // to version 3
+		addLanes,        // to version 4
 	}
 }
 
@@ -67,7 +69,7 @@ func create(b *bolt.Tx) (file *bolt.Bucket, err error) {
 	if k, _ := b.Cursor().First(); k != nil {
 		return nil, damaged("a bbolt file, but not a queue: it has a bucket %q", k)
 	}
-	for _, name := range []string{fileBucket, messagesBucket, jobsBucket, lanesBucket, expiryBucket, marksBucket,
+	for _, name := range []string{fileBucket, messagesBucket, jobsBucket, oldLanesBucket, expiryBucket, marksBucket,
 		finishedBucket, bodiesBucket, draftsBucket, notesBucket} {
 		if _, err := b.CreateBucket([]byte(name)); err != nil {
 			return nil, err

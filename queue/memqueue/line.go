@@ -18,10 +18,11 @@ const (
 )
 
 // line is jobs in the order in which a claim takes them. A job that can be taken stands in ready, another one in later. What
-// can be taken depends on the Now of each claim, so jobs move from one to the other when a claim looks at them.
+// can be taken depends on the Now of each claim, so jobs move from one to the other when a claim looks at them. Held jobs
+// stand beside the line of their lane, and are never taken from it.
 type line struct {
-	from         func(*record) time.Time // when a job can be taken
-	ready, later jobHeap
+	from               func(*record) time.Time // when a job can be taken
+	ready, later, held jobHeap
 }
 
 func newLine(view int) *line {
@@ -37,6 +38,7 @@ func newLine(view int) *line {
 		from:  from,
 		ready: jobHeap{view: view, compare: order},
 		later: jobHeap{view: view, compare: byTime},
+		held:  jobHeap{view: view, compare: byTime},
 	}
 }
 
@@ -91,7 +93,7 @@ func (l *line) next(now time.Time) time.Time {
 	return l.from(r)
 }
 
-func (l *line) empty() bool { return len(l.ready.list)+len(l.later.list) == 0 }
+func (l *line) empty() bool { return len(l.ready.list)+len(l.later.list)+len(l.held.list) == 0 }
 
 // file puts r into the lines where it belongs.
 func (q *Queue) file(r *record) {
@@ -99,13 +101,14 @@ func (q *Queue) file(r *record) {
 		return
 	}
 	heap.Push(&q.expiring.later, r)
-	if r.Held {
-		return
-	}
 	l := q.lanes[r.Lane()]
 	if l == nil {
 		l = newLine(laneView)
 		q.lanes[r.Lane()] = l
+	}
+	if r.Held {
+		heap.Push(&l.held, r)
+		return
 	}
 	heap.Push(&l.later, r)
 	heap.Push(&q.all.later, r)

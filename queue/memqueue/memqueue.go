@@ -14,7 +14,7 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Queue is a queue in memory. It implements [queue.Queue], [queue.Bulk] and [queue.Notes].
+// Queue is a queue in memory. It implements [queue.Queue], [queue.Bulk], [queue.Notes] and [queue.Depths].
 type Queue struct {
 	// MaxMessages is how many unfinished messages there may be before Enqueue returns [queue.ErrFull]; it is set before the
 	// queue is used. Defaults to 0, no limit.
@@ -26,7 +26,7 @@ type Queue struct {
 	unfinished int        // messages
 	ids        []queue.ID // the keys of messages, in order once ordered is set
 	ordered    bool
-	lanes      map[queue.Lane]*line // lanes that have a job which is neither held nor finished
+	lanes      map[queue.Lane]*line // lanes that have a job which isn't finished
 	all        *line                // the jobs of all lanes
 	expiring   *line                // all unfinished jobs
 	ended      []ended
@@ -36,9 +36,10 @@ type Queue struct {
 }
 
 var (
-	_ queue.Queue = (*Queue)(nil)
-	_ queue.Bulk  = (*Queue)(nil)
-	_ queue.Notes = (*Queue)(nil)
+	_ queue.Queue  = (*Queue)(nil)
+	_ queue.Bulk   = (*Queue)(nil)
+	_ queue.Notes  = (*Queue)(nil)
+	_ queue.Depths = (*Queue)(nil)
 )
 
 // message is what is stored of an entry.

@@ -88,6 +88,28 @@ var brokenClaims = []breach{
 			}
 		})
 	}},
+	{"TakeRetry", "first attempts and retries are one lane", func(q *twisted) {
+		q.request(func(r *queue.ClaimRequest) {
+			for _, t := range r.Take {
+				t.Lane.Retry = !t.Lane.Retry
+				r.Take = append(r.Take, t)
+			}
+		})
+	}},
+	{"TakeRetry", "a job stays in the lane in which it was enqueued", func(q *twisted) {
+		q.committed(func(ctx context.Context, _ int, j *queue.Job, more []*queue.Entry) error {
+			j.Tries = 0
+			return q.Queue.Commit(ctx, j, more...)
+		})
+	}},
+	{"TakeLanes", "first attempts and retries are one lane", func(q *twisted) {
+		q.entry(func(e *queue.Entry) { e.Jobs[0].Tries = 0 })
+	}},
+	{"ClaimRetry", "retries come after first attempts", func(q *twisted) {
+		q.claimed(func(_ queue.ClaimRequest, c *queue.Claimed) {
+			slices.SortStableFunc(c.Jobs, func(a, b *queue.Job) int { return min(a.Tries, 1) - min(b.Tries, 1) })
+		})
+	}},
 	{"TakeNone", "no lanes are taken for all lanes", func(q *twisted) {
 		q.request(func(r *queue.ClaimRequest) {
 			if len(r.Take) == 0 {

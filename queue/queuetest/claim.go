@@ -11,6 +11,7 @@ import (
 func claimCases() []testCase {
 	return []testCase{
 		{"ClaimOrder", "Without Take, jobs go by priority, then by Due, then by key.", claimOrder},
+		{"ClaimRetry", "Without Take, first attempts and retries are in one order.", claimRetry},
 		{"ClaimPriorities", "Every priority is kept and has its place in the order.", claimPriorities},
 		{"ClaimDue", "A job is claimable from its Due on, and not before.", claimDue},
 		{"ClaimLimit", "Limit bounds a claim, and 0 leases none.", claimLimit},
@@ -50,6 +51,17 @@ func claimOrder(r *run) {
 	r.add(message("many", many...))
 	equal(r, keys(r.due(0)), "many many/1 many/2 many/3 many/4 many/5 many/6 many/7 many/8 many/9 many/10 many/11",
 		"the order of jobs that differ in their number")
+}
+
+func claimRetry(r *run) {
+	lane := func(retry bool) queue.Lane { return queue.Lane{Domain: "example.com", Retry: retry} }
+	r.add(
+		inLane("c", lane(false), -time.Minute),
+		inLane("b", lane(true), -2*time.Minute),
+		inLane("d", lane(true), 0),
+		inLane("a", lane(false), -3*time.Minute),
+	)
+	equal(r, keys(r.due(0)), "a b c d", "the order of the claim")
 }
 
 func claimPriorities(r *run) {

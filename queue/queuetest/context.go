@@ -176,4 +176,7 @@ func closed(r *run) {
 		r.is(err, queue.ErrClosed, "Get")
 		r.is(n.Set(r.ctx, "key", []byte("value")), queue.ErrClosed, "Set")
 	}
+	if q, ok := r.q.(queue.Depths); ok {
+		r.noDepths(q, r.ctx, queue.ErrClosed)
+	}
 }

@@ -64,6 +64,9 @@ func job(domain string, d time.Duration, locals ...string) *queue.Job {
 func inLane(id queue.ID, l queue.Lane, due time.Duration) *queue.Entry {
 	e := message(id, job(l.Domain, due))
 	e.Message.Tenant, e.Message.Priority = l.Tenant, l.Priority
+	if l.Retry {
+		e.Jobs[0].Tries = 1
+	}
 	return e
 }
 

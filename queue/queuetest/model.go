@@ -34,6 +34,7 @@ func (h *history) lane() queue.Lane {
 		Domain:   fmt.Sprintf("d%d.example", h.IntN(4)),
 		Tenant:   []string{"", "t"}[h.IntN(2)],
 		Priority: queue.Priority(h.IntN(3) - 1),
+		Retry:    h.IntN(2) == 0,
 	}
 }
 
@@ -87,6 +88,7 @@ func (h *history) commitOne() {
 	j := h.leased[i]
 	h.leased = slices.Delete(h.leased, i, i+1)
 	j.Due, j.Held, j.Lapses = at(h.some(90)), h.IntN(8) == 0, 0
+	j.Tries += h.IntN(2)
 	switch h.IntN(4) {
 	case 0:
 		finish(j)

@@ -10,7 +10,8 @@ func takeCases() []testCase {
 	return []testCase{
 		{"TakeOrder", "Lanes are taken from in the order of Take, within a lane by Due, then by key.", takeOrder},
 		{"TakeNumber", "At most N jobs are taken of a lane, and Limit jobs of all.", takeNumber},
-		{"TakeLanes", "Domain, tenant and priority tell lanes apart; other lanes are not touched.", takeLanes},
+		{"TakeLanes", "Domain, tenant, priority and whether jobs were tried before tell lanes apart; other lanes are not touched.", takeLanes},
+		{"TakeRetry", "A job that was tried moves to the lane of retries, where no first attempt waits behind it.", takeRetry},
 		{"TakeDue", "Only due jobs are taken of a lane.", takeDue},
 		{"TakeNone", "A Take that is empty and not nil takes from no lane.", takeNone},
 	}
@@ -51,6 +52,7 @@ func takeLanes(r *run) {
 		"priority": {Domain: "example.com", Priority: queue.Low},
 		"domain":   {Domain: "example.co"},
 		"joined":   {Domain: "example.comt"},
+		"retry":    {Domain: "example.com", Retry: true},
 	}
 	for id, l := range lanes {
 		r.add(inLane(id, l, 0))
@@ -59,6 +61,31 @@ func takeLanes(r *run) {
 		c := r.claim(queue.ClaimRequest{Now: at(0), Limit: 9, Take: []queue.Take{{Lane: l, N: 9}}})
 		equal(r, keys(c.Jobs), string(id), "what is taken of lane %+v", l)
 	}
+}
+
+func takeRetry(r *run) {
+	first, retry := lane("example.com"), lane("example.com")
+	retry.Retry = true
+	take := func(d time.Duration, lanes ...queue.Lane) string {
+		c := queue.ClaimRequest{Now: at(d), Limit: 9}
+		for _, l := range lanes {
+			c.Take = append(c.Take, queue.Take{Lane: l, N: 9})
+		}
+		return keys(r.claim(c).Jobs)
+	}
+	r.add(message("tried"))
+	j := r.take(0)
+	j.Tries, j.Due = 1, at(time.Minute)
+	r.commit(j)
+	r.add(message("new", job("example.com", time.Hour)))
+	equal(r, sortedKeys(r.list(queue.Filter{Heads: true})), "new tried", "the heads")
+	equal(r, take(2*time.Hour, first), "new", "what is taken of the lane of first attempts")
+	equal(r, take(2*time.Hour, first, retry), "tried", "what is taken of both lanes")
+	j = r.takeKey(queue.Key{ID: "tried"}, 3*time.Hour)
+	j.Tries, j.Due = 0, at(0) // as if it had never been tried
+	r.commit(j)
+	equal(r, take(3*time.Hour, retry), "", "what is taken of the lane of retries when the job counts as new again")
+	equal(r, take(3*time.Hour, first), "tried new", "what is taken of the lane of first attempts then")
 }
 
 func takeDue(r *run) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"time"
 
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/memqueue"
@@ -18,6 +19,7 @@ type twisted struct {
 	commit     func(context.Context, *queue.Job, []*queue.Entry) error
 	open       func(context.Context, queue.ID) (io.ReadCloser, error)
 	jobs       func(context.Context, queue.Filter) iter.Seq2[*queue.Job, error]
+	depths     func(context.Context, time.Time) iter.Seq2[queue.Depth, error]
 	set        func(context.Context, string, []byte) error
 	keys       func(context.Context, string) iter.Seq2[string, error]
 	close      func() error
@@ -72,6 +74,13 @@ func (q *twisted) Jobs(ctx context.Context, f queue.Filter) iter.Seq2[*queue.Job
 		return q.jobs(ctx, f)
 	}
 	return q.Queue.Jobs(ctx, f)
+}
+
+func (q *twisted) Depths(ctx context.Context, now time.Time) iter.Seq2[queue.Depth, error] {
+	if q.depths != nil {
+		return q.depths(ctx, now)
+	}
+	return q.Queue.Depths(ctx, now)
 }
 
 func (q *twisted) Set(ctx context.Context, key string, value []byte) error {
@@ -153,6 +162,19 @@ func (q *twisted) sorted(change func(queue.Filter, []*queue.Job) []*queue.Job) {
 			}
 			for _, j := range change(f, jobs) {
 				if !yield(j, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// depth changes, or leaves out, what Depths lists.
+func (q *twisted) depth(change func(*queue.Depth) bool) {
+	q.depths = func(ctx context.Context, now time.Time) iter.Seq2[queue.Depth, error] {
+		return func(yield func(queue.Depth, error) bool) {
+			for d, err := range q.Queue.Depths(ctx, now) {
+				if change(&d) && !yield(d, err) {
 					return
 				}
 			}

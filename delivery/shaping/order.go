@@ -1,6 +1,9 @@
 package shaping
 
-import "time"
+import (
+	"time"
+	"unicode/utf8"
+)
 
 // Order is what a [Rule] that matched asks for: its consequences, without its conditions.
 type Order struct {
@@ -16,8 +19,8 @@ type Order struct {
 func (o Order) check() error {
 	slows := o.Rate != Rate{} || o.Connections != 0 || o.Messages != 0
 	switch {
-	case o.Rule == "" || len(o.Rule) > maxName:
-		return problem("has no name, or one of more than 255 octets")
+	case o.Rule == "" || len(o.Rule) > maxName || !utf8.ValidString(o.Rule):
+		return problem("has no name of 1 to 255 octets of UTF-8")
 	case o.For < 0:
 		return within("For", problem("is negative"))
 	case o.Connections < 0:
@@ -35,7 +38,7 @@ func (o Order) check() error {
 		if o.Action == Slow && !slows {
 			return problem("sets none of Rate, Connections and Messages, so that nothing would happen")
 		}
-	case Permanent, Ignore:
+	case Permanent:
 		if o.For != 0 {
 			return within("For", problem("means nothing to this Action"))
 		}

@@ -34,6 +34,7 @@ type Tenant struct {
 
 // Limits returns the limits of a site, every one of them filled in.
 func (p *Policy) Limits(site string) Limits {
+	site = strings.ToLower(site)
 	provider := providerOf(site)
 	l := p.Sites[site].Over(p.Sites[provider])
 	if !p.Bare {
@@ -47,10 +48,10 @@ func (p *Policy) Limits(site string) Limits {
 // Weight returns the share of a tenant beside the others': a positive, finite number.
 func (p *Policy) Weight(tenant string) float64 {
 	w := p.Tenants[tenant].Weight
-	if w < minWeight || w > maxWeight || w != w {
-		return 1
+	if w >= minWeight && w <= maxWeight {
+		return w
 	}
-	return w
+	return 1
 }
 
 // TenantRate returns the rate of a tenant's messages.

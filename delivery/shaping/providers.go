@@ -13,7 +13,7 @@ type Provider struct {
 	Limits Limits
 }
 
-// providers is never changed. Orange closes more connections than two; the others turn away what is above these limits.
+// providers is never changed.
 var providers = []Provider{
 	{"google", []string{"google.com", "googlemail.com", "gmail.com"}, Limits{Connections: 5, Messages: 50}},
 	{"microsoft", []string{"outlook.com", "mx.microsoft", "office365.com", "hotmail.com"}, Limits{Connections: 5, Messages: 50}},

@@ -78,11 +78,15 @@ func (rule *Rule) check() error {
 			return within("Phases", problem("has one that there isn't"))
 		}
 	}
-	if rule.Code != "" && !validCode(rule.Code, 1) {
-		return within("Code", problem("is not a reply code or a range of them"))
+	if rule.Code != "" && !(validCode(rule.Code, 1) && matchesRefusal(rule.Code)) {
+		return within("Code", problem("is not the code of a refusal or a range with some"))
 	}
 	if rule.Enhanced != "" && !validCode(rule.Enhanced, 3) {
 		return within("Enhanced", problem("is not an enhanced status code or a pattern of one"))
 	}
-	return rule.order().check()
+	order := rule.order()
+	if order.Action == Ignore {
+		order.Action = Permanent // no Order ignores; what doesn't has, like this, nothing but a name
+	}
+	return order.check()
 }

@@ -2,6 +2,7 @@ package shaping
 
 import (
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -49,9 +50,12 @@ var (
 	logins      = regexp.MustCompile(`(?i)too many login attempts`)
 )
 
-// Rules returns a copy of the shipped rules, in their order.
+// Rules returns a copy of the shipped rules, in their order. Together with [Policy.Bare] it serves those who want to edit them; to
+// make an exception from one, a rule before it that ignores is enough.
 func Rules() []Rule {
-	list := make([]Rule, len(shipped))
-	copy(list, shipped)
+	list := slices.Clone(shipped)
+	for i := range list {
+		list[i].Phases = slices.Clone(list[i].Phases)
+	}
 	return list
 }

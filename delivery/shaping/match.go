@@ -19,12 +19,12 @@ func (p *Policy) Match(r Reply) []Order {
 	if r.Code < 400 || r.Code > 599 {
 		return nil
 	}
-	r = r.bounded()
+	seen := look(r)
 	var orders []Order
 	for _, rules := range [][]Rule{p.Rules, p.shippedRules()} {
 		for i := range rules {
 			rule := &rules[i]
-			if !rule.matches(r) {
+			if !rule.matches(seen) {
 				continue
 			}
 			if rule.Action == Ignore {
@@ -45,26 +45,35 @@ func (p *Policy) shippedRules() []Rule {
 	return shipped
 }
 
-// bounded returns r with what the server, or its DNS, has said brought into a form that is cheap to match.
-func (r Reply) bounded() Reply {
+// refusal is a Reply in the form that rules are held against: what the server, or its DNS, has said is bounded, and what
+// all rules want to know is found out once.
+type refusal struct {
+	Reply
+	code     string
+	provider string // of the host
+}
+
+func look(r Reply) refusal {
+	code := strconv.Itoa(r.Code)
 	if len(r.Site) > maxName {
 		r.Site = ""
 	}
+	r.Site = strings.ToLower(r.Site)
 	r.Host = hostName(r.Host)
 	r.Enhanced = strings.TrimPrefix(r.Enhanced, "#")
-	if len(r.Enhanced) > len("5.999.999") || !strings.HasPrefix(r.Enhanced, strconv.Itoa(r.Code/100)+".") {
+	if len(r.Enhanced) > len("5.999.999") || !strings.HasPrefix(r.Enhanced, code[:1]+".") {
 		r.Enhanced = ""
 	}
 	r.Text = r.Text[:min(len(r.Text), maxText)]
-	return r
+	return refusal{r, code, hostProvider(r.Host)}
 }
 
 // matches looks at the text last, since that is what costs most.
-func (rule *Rule) matches(r Reply) bool {
-	return (rule.Code == "" || matchCode(rule.Code, strconv.Itoa(r.Code))) &&
+func (rule *Rule) matches(r refusal) bool {
+	return (rule.Code == "" || matchCode(rule.Code, r.code)) &&
 		(rule.Enhanced == "" || matchCode(rule.Enhanced, r.Enhanced)) &&
 		(len(rule.Phases) == 0 || slices.Contains(rule.Phases, r.Phase)) &&
-		(rule.Site == "" || matchSite(rule.Site, r)) &&
+		(rule.Site == "" || rule.Site == r.Site || rule.Site == r.provider || glob(rule.Site, r.Host)) &&
 		(rule.Text == nil || rule.Text.MatchString(r.Text))
 }
 
@@ -100,8 +109,4 @@ func (rule *Rule) order() Order {
 		Rule: rule.Name, Action: rule.Action, For: rule.For,
 		Rate: rule.Rate, Connections: rule.Connections, Messages: rule.Messages,
 	}
-}
-
-func matchSite(pattern string, r Reply) bool {
-	return pattern == r.Site || glob(pattern, r.Host) || isProvider(pattern) && hostProvider(r.Host) == pattern
 }

@@ -16,7 +16,7 @@ func wantOrders(t *testing.T, p *Policy, r Reply, want []Order) {
 }
 
 func TestRuleConditions(t *testing.T) {
-	reply := Reply{Site: "a.example,b.example", Host: "mx3.Example.com.", Phase: "rcpt", Code: 451, Enhanced: "4.7.501", Text: "Slow\ndown"}
+	reply := Reply{Site: "A.example,b.example", Host: "mx3.Example.com.", Phase: "rcpt", Code: 451, Enhanced: "4.7.501", Text: "Slow\ndown"}
 	tests := []struct {
 		name string
 		rule Rule

@@ -7,7 +7,8 @@ import (
 )
 
 // shipped are the ways of large providers to say "slow down" that are known, each at its provider only: the same reply from
-// elsewhere means what that host means by it. Durations are the providers' own where they name one. It is never changed.
+// elsewhere means what that host means by it. Waits of 30 minutes, 90 minutes and hours are those in public use, shorter ones a
+// careful guess: a site that still minds says so again. It is never changed.
 var shipped = []Rule{
 	// "unusual rate of mail from your IP address", or from a domain or network of the sender's.
 	{Name: "google 4.7.28", Site: "google", Code: "421", Enhanced: "4.7.28", Action: Pause, For: 30 * time.Minute},
@@ -35,7 +36,7 @@ var shipped = []Rule{
 	{Name: "orange OFR005_104", Site: "orange", Code: "400-499", Text: ofr005104, Action: Slow, For: 30 * time.Minute, Connections: 1},
 	{Name: "comcast RL000010", Site: "comcast", Code: "400-499", Text: rl000010, Action: Pause, For: 30 * time.Minute},
 
-	// Relays: each connection logs in, so fewer logins means none for a while.
+	// A relay, whichever it is: to log in again is what it doesn't want.
 	{Name: "too many logins", Phases: []string{"auth"}, Code: "454", Enhanced: "4.7.0", Text: logins, Action: Pause, For: 15 * time.Minute},
 }
 

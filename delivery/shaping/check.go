@@ -13,8 +13,8 @@ const minWeight, maxWeight = 1e-6, 1e6
 // phases are those that a reply can have.
 var phases = []string{"connect", "greeting", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "body", "rset", "quit"}
 
-// Check returns an error that names the field that makes no sense, or the first of them. A Policy that makes no sense does no
-// harm, but what is wrong in it may be as if it weren't there.
+// Check returns an error that names the field that makes no sense, or the first of them. Only of a Policy that makes sense do
+// the other methods return what does.
 func (p *Policy) Check() error {
 	for _, check := range []func() error{
 		func() error { return within("Default", p.Default.check()) },

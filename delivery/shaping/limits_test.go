@@ -128,6 +128,7 @@ func TestSlowed(t *testing.T) {
 		{"messages", Order{Action: Slow, Messages: 7}, Limits{10, 4, 7, 0, 0, Rate{10, time.Second, 0}, Rate{}}},
 		{"more messages", Order{Action: Slow, Messages: 51}, limits},
 		{"rate", Order{Action: Slow, Rate: Rate{N: 599, Per: time.Minute, Burst: 9}}, Limits{10, 4, 50, 0, 0, Rate{599, time.Minute, 9}, Rate{}}},
+		{"same rate", Order{Action: Slow, Rate: Rate{N: 600, Per: time.Minute, Burst: 9}}, limits},
 		{"higher rate", Order{Action: Slow, Rate: Rate{N: 601, Per: time.Minute}}, limits},
 		{"nothing", Order{Action: Slow}, limits},
 		{"another action", Order{Action: Pause, Connections: 1}, limits},

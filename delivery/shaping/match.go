@@ -13,8 +13,8 @@ const (
 )
 
 // Match returns what the rules ask for when a server has sent r: those of p.Rules in their order, and behind them the shipped
-// ones. Of each action the first rule that matches counts, and of [Temporary] and [Permanent] the first of both; nothing
-// behind a rule that ignores r does. It returns nothing for a reply that isn't a refusal.
+// ones. Of each action the first rule that matches counts, and nothing behind a rule that ignores r does. It returns nothing
+// for a reply that isn't a refusal.
 func (p *Policy) Match(r Reply) []Order {
 	if r.Code < 400 || r.Code > 599 {
 		return nil
@@ -61,7 +61,7 @@ func look(r Reply) refusal {
 	r.Site = strings.ToLower(r.Site)
 	r.Host = hostName(r.Host)
 	r.Enhanced = strings.TrimPrefix(r.Enhanced, "#")
-	if len(r.Enhanced) > len("5.999.999") || !strings.HasPrefix(r.Enhanced, code[:1]+".") {
+	if !strings.HasPrefix(r.Enhanced, code[:1]+".") {
 		r.Enhanced = ""
 	}
 	r.Text = r.Text[:min(len(r.Text), maxText)]
@@ -98,11 +98,8 @@ func aboutMail(r Reply) bool {
 	return false
 }
 
-// rivals reports whether o has already been ordered in the place of what rule asks for.
-func (rule *Rule) rivals(o Order) bool {
-	final := func(a Action) bool { return a == Temporary || a == Permanent }
-	return o.Action == rule.Action || final(o.Action) && final(rule.Action)
-}
+// rivals reports whether o has been ordered in the place of what rule asks for.
+func (rule *Rule) rivals(o Order) bool { return o.Action == rule.Action }
 
 func (rule *Rule) order() Order {
 	return Order{

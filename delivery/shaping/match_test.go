@@ -63,6 +63,15 @@ func TestRuleConditions(t *testing.T) {
 	}
 }
 
+// An enhanced code of another class than the reply's says nothing.
+func TestContradictoryCode(t *testing.T) {
+	p := &Policy{Rules: []Rule{{Name: "any", Enhanced: "*.7.*", Action: Pause, For: 1}}}
+	r := Reply{Host: "mx.example.com", Phase: "rcpt", Code: 450, Enhanced: "5.7.1"}
+	wantOrders(t, p, r, nil)
+	r.Code = 550
+	wantOrders(t, p, r, []Order{{Rule: "any", Action: Pause, For: 1}})
+}
+
 // One's own rules come first, of each action the first counts, and Ignore ends the search.
 func TestRuleOrder(t *testing.T) {
 	google := Reply{Site: "google", Host: "aspmx.l.google.com", Phase: "rcpt", Code: 421, Enhanced: "4.7.28"}
@@ -91,7 +100,7 @@ func TestRuleOrder(t *testing.T) {
 	}
 }
 
-// Temporary and Permanent change the class of a refusal of mail, of nothing else, and the first of them counts.
+// Temporary and Permanent change the class of a refusal of mail, and of nothing else.
 func TestRetryClass(t *testing.T) {
 	p := &Policy{Bare: true, Rules: []Rule{
 		{Name: "later", Text: regexp.MustCompile("later"), Action: Temporary, For: time.Hour},
@@ -156,7 +165,7 @@ func TestMatchIsBounded(t *testing.T) {
 	if !matches(Rule{Site: long}, Reply{Site: long}) || matches(Rule{Site: long + "x"}, Reply{Site: long + "x"}) {
 		t.Error("a site's name has no bound")
 	}
-	if matches(Rule{Enhanced: "4.*.*"}, Reply{Enhanced: "4.0000007.1"}) {
-		t.Error("an enhanced code has no bound")
+	if !matches(Rule{Enhanced: "4.*.*"}, Reply{Enhanced: "4.070.1"}) || matches(Rule{Enhanced: "4.*.*"}, Reply{Enhanced: "4.0700.1"}) {
+		t.Error("a part of an enhanced code has no bound")
 	}
 }

@@ -60,17 +60,18 @@ func (p *Policy) TenantRate(tenant string) Rate { return p.Tenants[tenant].Rate 
 // SenderRate returns the rate of the messages of a sender, and the name of those who share it: the sender's own reverse-path, or
 // "@" and its domain.
 func (p *Policy) SenderRate(from string) (sharedBy string, r Rate) {
-	at := strings.LastIndexByte(from, '@')
-	if at < 0 {
-		return from, Rate{}
+	if from == "" {
+		return "", Rate{}
 	}
-	domain := strings.ToLower(from[at:])
-	from = from[:at] + domain
-	if r, ok := p.Senders[from]; ok {
-		return from, r
-	}
-	if r, ok := p.Senders[domain]; ok {
-		return domain, r
+	if at := strings.LastIndexByte(from, '@'); at >= 0 {
+		domain := strings.ToLower(from[at:])
+		from = from[:at] + domain
+		if r, ok := p.Senders[from]; ok {
+			return from, r
+		}
+		if r, ok := p.Senders[domain]; ok {
+			return domain, r
+		}
 	}
 	return from, p.Senders[""]
 }

@@ -38,6 +38,7 @@ func TestRates(t *testing.T) {
 		`"a@b"@example.com`:      {"@example.com", two},
 		"bob@sub.example.com":    {"bob@sub.example.com", three},
 		"Alice@example.com@evil": {"Alice@example.com@evil", three},
+		"postmaster":             {"postmaster", three},
 		"":                       {"", Rate{}},
 	} {
 		if sharedBy, rate := p.SenderRate(from); sharedBy != want.sharedBy || rate != want.rate {

@@ -9,7 +9,7 @@ import (
 type Provider struct {
 	Name  string   // its site name
 	Hosts []string // domains of its mail hosts: names that end in one of them are its
-	// Limits are those that it or the practice of large senders has published.
+	// Limits are those in public use by large senders.
 	Limits Limits
 }
 

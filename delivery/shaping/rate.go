@@ -31,9 +31,7 @@ func (r Rate) tolerance() time.Duration {
 }
 
 // slower reports whether r allows less than o in the long run.
-func (r Rate) slower(o Rate) bool {
-	return !r.unlimited() && (o.unlimited() || r.interval() > o.interval())
-}
+func (r Rate) slower(o Rate) bool { return r.interval() > o.interval() }
 
 // check returns an error that names the field that makes no sense.
 func (r Rate) check() error {

@@ -2,6 +2,7 @@ package shaping
 
 import (
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -200,6 +201,29 @@ func TestBucketModel(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestScale(t *testing.T) {
+	random := rand.New(rand.NewPCG(11, 12))
+	number := func() uint64 { return random.Uint64() >> (1 + random.IntN(63)) }
+	check := func(d, n, m uint64) {
+		t.Helper()
+		want := new(big.Int).Mul(new(big.Int).SetUint64(d), new(big.Int).SetUint64(n))
+		want.Div(want, new(big.Int).SetUint64(m))
+		if most := big.NewInt(math.MaxInt64); want.Cmp(most) > 0 {
+			want = most
+		}
+		if got := scale(time.Duration(d), n, m); int64(got) != want.Int64() {
+			t.Errorf("%d·%d/%d = %d, want %d", d, n, m, got, want)
+		}
+	}
+	for range 10000 {
+		check(number(), number(), number()+1)
+	}
+	check(1<<62, 4, 1) // the quotient is one more than 64 bits hold
+	check(math.MaxInt64, math.MaxInt64, math.MaxInt64)
+	check(math.MaxInt64, 2, 2)
+	check(0, 0, 1)
 }
 
 func randomRate(random *rand.Rand) Rate {

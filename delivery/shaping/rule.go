@@ -20,10 +20,11 @@ const (
 	// the site is well.
 	Wait Action = "wait"
 	// Temporary takes a refusal of mail for a temporary one although its code is a 5xx, so that it is tried again until the
-	// message expires, and first after at least For. It is for refusals that are about the sender and will be lifted, such as a block list's.
+	// message expires, and first after at least For. It is for refusals that are about the sender and will be lifted, such as a
+	// block list's. A refusal of mail is the reply to MAIL, RCPT, DATA or the data; others decide about no mail anyway.
 	Temporary Action = "temporary"
-	// Permanent takes a refusal of mail for a final one although its code is a 4xx: it fails, and is reported. It concerns
-	// replies to MAIL, RCPT, DATA and to the data, and no 421: what a host says of itself, and of the connection, fails no mail.
+	// Permanent takes a refusal of mail for a final one although its code is a 4xx: it fails, and is reported. A 421 stays
+	// temporary: what a host says of itself and of the connection fails no mail.
 	Permanent Action = "permanent"
 	// Ignore does nothing, and no rule behind it is looked at: it makes exceptions.
 	Ignore Action = "ignore"

@@ -9,8 +9,8 @@
 //
 //   - The zero Policy works: it is careful with everyone, and knows the large providers' limits and their ways to say "slow
 //     down".
-//   - A Bucket lets at most N + Burst messages through in any period of Per, however long it was idle before. No change of the
-//     rate and no jump of the clock makes it wait longer than what was counted warrants.
+//   - Whoever waits for a Bucket's Next takes at most N + Burst in any period of Per, however long it was idle before. No change
+//     of the rate and no jump of the clock makes it wait for longer than what was counted warrants.
 //   - A rule makes mail go later, slower or, if it says so, not at all. None can make a delivery of a refusal, a failure of a
 //     delivery, or an end of what concerns a host alone; see [Temporary] and [Permanent].
 //   - What a server says is bounded before it is looked at, and matched in a time proportional to its length.

@@ -113,6 +113,12 @@ func TestShippedRules(t *testing.T) {
 		for _, o := range tt.want {
 			seen[o.Rule] = true
 		}
+		// What another says so means nothing, but for what is meant for all.
+		if len(tt.want) > 0 && tt.host != other {
+			elsewhere := r
+			elsewhere.Host = other
+			wantOrders(t, &Policy{}, elsewhere, nil)
+		}
 		// Under the provider's name the site is known from whatever host.
 		if name := providerOf(tt.host); name != "" {
 			r.Site, r.Host = name, "192.0.2.7"

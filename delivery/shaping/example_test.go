@@ -4,25 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"testing"
 	"time"
 
 	"github.com/postroad/postroad/delivery/shaping"
-	"github.com/postroad/postroad/retry"
 )
-
-// Every phase that package retry has a name for, and that a server's reply can belong to, can be named in a rule.
-func TestPhases(t *testing.T) {
-	for _, phase := range []retry.Phase{
-		retry.PhaseConnect, retry.PhaseGreeting, retry.PhaseEHLO, retry.PhaseSTARTTLS, retry.PhaseAuth, retry.PhaseMail,
-		retry.PhaseRcpt, retry.PhaseData, retry.PhaseBody, retry.PhaseReset, retry.PhaseQuit,
-	} {
-		rule := shaping.Rule{Name: "r", Phases: []string{string(phase)}, Action: shaping.Ignore}
-		if err := (&shaping.Policy{Rules: []shaping.Rule{rule}}).Check(); err != nil {
-			t.Error(err)
-		}
-	}
-}
 
 // A rule for a receiver that the shipped ones don't know, and an exception from one that they do.
 func ExampleRule() {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postroad/postroad/retry"
 )
 
 func TestWeight(t *testing.T) {
@@ -129,6 +131,19 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%+v: %v", tt.policy, err)
 		case tt.want != "" && (err == nil || err.Error() != "shaping: Policy."+tt.want):
 			t.Errorf("\n got %v\nwant shaping: Policy.%s", err, tt.want)
+		}
+	}
+}
+
+// Every phase that package retry has a name for, and that a server's reply can belong to, can be named in a rule.
+func TestPhases(t *testing.T) {
+	for _, phase := range []retry.Phase{
+		retry.PhaseConnect, retry.PhaseGreeting, retry.PhaseEHLO, retry.PhaseSTARTTLS, retry.PhaseAuth, retry.PhaseMail,
+		retry.PhaseRcpt, retry.PhaseData, retry.PhaseBody, retry.PhaseReset, retry.PhaseQuit,
+	} {
+		rule := Rule{Name: "r", Phases: []string{string(phase)}, Action: Ignore}
+		if err := (&Policy{Rules: []Rule{rule}}).Check(); err != nil {
+			t.Error(err)
 		}
 	}
 }

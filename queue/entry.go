@@ -3,6 +3,7 @@ package queue
 import (
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -46,7 +47,11 @@ func (e *Entry) Check() error {
 	case len(e.Jobs) > MaxJobs:
 		return invalid("Jobs", "has %d elements, more than %d", len(e.Jobs), MaxJobs)
 	}
-	if err := checkStrings("Message", append([]string{m.From, m.Tenant, string(m.Return), m.EnvelopeID, string(m.TLS)}, m.Labels...)...); err != nil {
+	message := func() string { return "Message" }
+	if err := checkStrings(message, m.From, m.Tenant, string(m.Return), m.EnvelopeID, string(m.TLS)); err != nil {
+		return err
+	}
+	if err := checkStrings(message, m.Labels...); err != nil {
 		return err
 	}
 	for i, j := range e.Jobs {
@@ -81,39 +86,40 @@ func (j *Job) Check() error {
 	}
 	for i := range j.Recipients {
 		r := &j.Recipients[i]
-		field := name(fmt.Sprintf("Recipients[%d]", i))
 		if r.Address == "" {
-			return invalid(field+".Address", "is empty")
+			return invalid(name(fmt.Sprintf("Recipients[%d].Address", i)), "is empty")
 		}
 		if !r.State.Final() && !j.Finished.IsZero() {
 			return invalid(name("Finished"), "is set, but %q is %v", r.Address, r.State)
 		}
+		field := func() string { return name(fmt.Sprintf("Recipients[%d]", i)) }
 		if err := checkStrings(field, r.Address, r.From, r.Original, r.Reason, r.Reply.Host, r.Reply.Addr, r.Reply.Phase, r.Reply.Enhanced, r.Reply.Text); err != nil {
 			return err
 		}
 	}
 	for i := range j.Attempts {
 		r := &j.Attempts[i].Reply
-		if err := checkStrings(name(fmt.Sprintf("Attempts[%d]", i)), j.Attempts[i].TLS, r.Host, r.Addr, r.Phase, r.Enhanced, r.Text); err != nil {
+		field := func() string { return name(fmt.Sprintf("Attempts[%d]", i)) }
+		if err := checkStrings(field, j.Attempts[i].TLS, r.Host, r.Addr, r.Phase, r.Enhanced, r.Text); err != nil {
 			return err
 		}
 	}
-	return checkStrings(fmt.Sprintf("Jobs[%d]", j.Key.N), j.Domain, j.Via)
+	job := func() string { return fmt.Sprintf("Jobs[%d]", j.Key.N) }
+	return checkStrings(job, j.Domain, j.Via)
 }
 
-// checkStrings holds every string of a record to what any backend can store: bounded, UTF-8, no NUL.
-func checkStrings(field string, list ...string) error {
+// checkStrings holds every string of a record to what any backend can store: bounded, UTF-8, no NUL. The name of the field
+// is made only for an error: there are a dozen of them in every message.
+func checkStrings(field func() string, list ...string) error {
 	for _, s := range list {
 		if len(s) > MaxString {
-			return invalid(field, "has a string of %d octets, more than %d", len(s), MaxString)
+			return invalid(field(), "has a string of %d octets, more than %d", len(s), MaxString)
 		}
 		if !utf8.ValidString(s) {
-			return invalid(field, "has a string that is not UTF-8: %.100q", s)
+			return invalid(field(), "has a string that is not UTF-8: %.100q", s)
 		}
-		for i := range len(s) {
-			if s[i] == 0 {
-				return invalid(field, "has a string with a NUL: %.100q", s)
-			}
+		if strings.IndexByte(s, 0) >= 0 {
+			return invalid(field(), "has a string with a NUL: %.100q", s)
 		}
 	}
 	return nil

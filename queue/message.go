@@ -60,6 +60,12 @@ const (
 	TLSDefault  TLS = ""         // what the route says
 	TLSRequired TLS = "required" // encrypted, with any certificate
 	TLSVerified TLS = "verified" // encrypted, with a certificate that proves the host's name
+	// RequireTLS is REQUIRETLS of RFC 8689: like TLSVerified, at this host and all after it. A report about the message is
+	// as strict, and has none of its body.
+	RequireTLS TLS = "requiretls"
+	// TLSOptional is the header field "TLS-Required: No" of RFC 8689: what the recipients' domains demand by policy doesn't
+	// count. A report about the message knows nothing of it.
+	TLSOptional TLS = "optional"
 )
 
 // Return is the RET parameter of RFC 3461, section 4.3: how much of the message a failure report contains.

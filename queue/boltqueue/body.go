@@ -7,40 +7,38 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 
 	"github.com/postroad/postroad/queue"
 	bolt "go.etcd.io/bbolt"
 )
 
-// A body is stored in segments, each a bucket of its own, because bbolt copies the values that share a page whenever one of
-// them changes. A segment has a few chunks, small enough that each reader can hold one.
-const (
-	chunkSize   = 64 << 10
-	segmentSize = 256 << 10
-)
-
-// segment is part of a body as it is read, in chunks.
+// segment is part of a body, in chunks: as it is read, and then, sealed, as it is stored in a bucket.
 type segment struct {
-	chunks [][]byte
-	size   int
+	key    []byte // once it is sealed
+	chunks []*chunk
+	size   int // octets of the body
 }
 
-func (s *segment) full() bool { return s.size >= segmentSize }
+func (s *segment) add(c *chunk) {
+	s.chunks = append(s.chunks, c)
+	s.size += c.size()
+}
 
 // fill reads r until the segment is full or r ends, which it reports.
-func (s *segment) fill(r io.Reader, memory *sync.Pool) (end bool, err error) {
-	for !s.full() && err == nil {
-		var c []byte
-		if s.size == 0 { // who has little to send, or sends it slowly, holds little
-			c, err = readChunk(make([]byte, 0, 4<<10), r)
+func (s *segment) fill(r io.Reader, m *memory) (end bool, err error) {
+	for s.size < segmentSize && err == nil {
+		room := chunkSize
+		if s.size == 0 {
+			room = smallChunk
 		}
-		if err == nil {
-			c, err = readChunk(append(memory.Get().(*[chunkSize]byte)[:0], c...), r)
+		c := m.chunk(room)
+		for err = c.fill(r); err == nil && c.room() < chunkSize; err = c.fill(r) {
+			c = m.grow(c)
 		}
-		if len(c) > 0 {
-			s.chunks = append(s.chunks, c)
-			s.size += len(c)
+		if c.size() > 0 {
+			s.add(c)
+		} else {
+			m.giveBack(c)
 		}
 	}
 	if err == io.EOF {
@@ -49,68 +47,52 @@ func (s *segment) fill(r io.Reader, memory *sync.Pool) (end bool, err error) {
 	return false, err
 }
 
-// maxEmptyReads is how often a reader may return nothing, and no error, in a row.
-const maxEmptyReads = 100
-
-// readChunk appends to c until it is full or r returns an error.
-func readChunk(c []byte, r io.Reader) ([]byte, error) {
-	for empty := 0; len(c) < cap(c); {
-		n, err := r.Read(c[len(c):cap(c)])
-		c = c[:len(c)+n]
-		if err != nil {
-			return c, err
+// copy adds b, in as few chunks as will do. So many more octets are to come.
+func (s *segment) copy(b []byte, more int, m *memory) {
+	for len(b) > 0 {
+		n := len(s.chunks)
+		if n == 0 || s.chunks[n-1].size() == chunkSize {
+			s.chunks = append(s.chunks, m.chunk(min(len(b)+more, chunkSize)))
+			continue
 		}
-		if n > 0 {
-			empty = 0
-		} else if empty++; empty == maxEmptyReads {
-			return c, io.ErrNoProgress
-		}
-	}
-	return c, nil
-}
-
-// reset empties the segment and gives its memory back.
-func (s *segment) reset(memory *sync.Pool) {
-	for _, c := range s.chunks {
-		if cap(c) == chunkSize {
-			memory.Put((*[chunkSize]byte)(c[:chunkSize]))
-		}
-	}
-	s.chunks, s.size = s.chunks[:0], 0
-}
-
-// sealedSegment is a segment as it is stored: a bucket of chunks.
-type sealedSegment struct {
-	key    []byte
-	chunks [][]byte
-}
-
-// seal makes the records of these chunks, in the memory of what s was before.
-func (s *sealedSegment) seal(key []byte, chunks ...[]byte) {
-	old := s.chunks[:cap(s.chunks)]
-	s.key, s.chunks = key, s.chunks[:0]
-	for i, c := range chunks {
-		var memory []byte
-		if i < len(old) {
-			memory = old[i]
-		}
-		s.chunks = append(s.chunks, seal(slices.Grow(memory[:0], frame+len(c)), s.chunkKey(i), c))
+		c := s.chunks[n-1]
+		part := b[:min(len(b), chunkSize-c.size())]
+		c.record = append(c.record, part...)
+		s.size += len(part)
+		b = b[len(part):]
 	}
 }
 
-func (s *sealedSegment) chunkKey(i int) []byte { return append(slices.Clip(s.key), byte(i)) }
+// seal makes a record of each chunk.
+func (s *segment) seal(key []byte) {
+	s.key = key
+	for i, c := range s.chunks {
+		c.seal(s.chunkKey(i))
+	}
+}
 
-func (s *sealedSegment) put(t *tx) error {
-	b, err := t.bodies.CreateBucket(s.key)
+func (s *segment) chunkKey(i int) []byte { return append(slices.Clip(s.key), byte(i)) }
+
+func (s *segment) put(t *tx) error {
+	b, err := t.bodies().CreateBucket(s.key)
 	if err != nil {
 		return err
 	}
 	for i, c := range s.chunks {
-		if err := b.Put(s.chunkKey(i), c); err != nil {
+		if err := b.Put(s.chunkKey(i), c.record); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// release empties the segment and gives its memory back. No transaction may need it any more: bbolt copies what it has put
+// only when it commits.
+func (s *segment) release(m *memory) {
+	for _, c := range s.chunks {
+		m.giveBack(c)
+	}
+	*s = segment{chunks: s.chunks[:0]}
 }
 
 // prepared is an entry whose body has been read to its end, ready to be stored in one transaction. Whatever takes time is done
@@ -119,8 +101,8 @@ type prepared struct {
 	message *messageRecord
 	record  []byte // of message
 	jobs    []preparedJob
-	body    []sealedSegment // what is stored with the message
-	size    int             // octets of it all, roughly
+	body    []segment // what is stored with the message
+	size    int       // octets of it all, roughly
 	draft   draft
 	adopted bool // the draft has become the body of a message, if the transaction succeeds
 
@@ -133,7 +115,6 @@ type draft struct {
 	of       queue.ID
 	body     uint64
 	segments uint32 // how many; if 0 there is no draft
-	ahead    sealedSegment
 }
 
 // prepare checks e and reads its body. What is more than a segment is written ahead, a segment to a transaction, as a draft
@@ -145,7 +126,7 @@ func (q *Queue) prepare(ctx context.Context, e *queue.Entry, limited bool) (*pre
 	}
 	p := &prepared{draft: draft{of: e.Message.ID, body: q.lastBody.Add(1)}, limited: limited}
 	if limited {
-		if full := q.limits.admit(q.limits.now(), 1); full != nil {
+		if full := q.limits.refuses(); full != nil {
 			if err := q.unlessStored(p, e.Message.ID, full); err != nil {
 				return nil, err
 			}
@@ -167,9 +148,7 @@ func (q *Queue) prepare(ctx context.Context, e *queue.Entry, limited bool) (*pre
 	}
 	p.record = seal(nil, []byte(m.ID), p.message.encode())
 	for _, s := range p.body {
-		for _, c := range s.chunks {
-			p.size += len(c)
-		}
+		p.size += s.size
 	}
 	p.size += 1024 * len(p.jobs)
 	return p, nil
@@ -178,7 +157,7 @@ func (q *Queue) prepare(ctx context.Context, e *queue.Entry, limited bool) (*pre
 // readBody reads the body of e, calls its Head, and returns how long both are.
 func (q *Queue) readBody(ctx context.Context, p *prepared, e *queue.Entry) (size int64, err error) {
 	var s segment
-	defer func() { s.reset(&q.memory) }()
+	defer s.release(&q.memory)
 	for end := e.Body == nil; !end; {
 		if err := ctx.Err(); err != nil {
 			return 0, q.wrap(err)
@@ -193,7 +172,7 @@ func (q *Queue) readBody(ctx context.Context, p *prepared, e *queue.Entry) (size
 		if err := q.writeAhead(ctx, p, e.Message.ID, &s); err != nil {
 			return 0, err
 		}
-		s.reset(&q.memory)
+		s.release(&q.memory)
 	}
 	var head []byte
 	if e.Head != nil {
@@ -201,32 +180,37 @@ func (q *Queue) readBody(ctx context.Context, p *prepared, e *queue.Entry) (size
 			return 0, q.wrap(fmt.Errorf("head of %q: %w", e.Message.ID, err))
 		}
 	}
-	p.sealBody(head, &s)
+	p.sealBody(head, &s, &q.memory)
 	return size + int64(len(head)), nil
 }
 
-// sealBody prepares what is in memory of a body.
-func (p *prepared) sealBody(head []byte, s *segment) {
-	add := func(part byte, n uint32, chunks ...[]byte) {
-		var x sealedSegment
-		x.seal(segmentKey(p.draft.body, part, n), chunks...)
-		p.body = append(p.body, x)
+// sealBody prepares what is in memory of a body: head and s, of which it leaves what it hasn't taken over.
+func (p *prepared) sealBody(head []byte, s *segment, m *memory) {
+	add := func(part byte, n uint32, s segment) {
+		s.seal(segmentKey(p.draft.body, part, n))
+		p.body = append(p.body, s)
 	}
 	if p.draft.segments == 0 && len(head)+s.size > 0 && len(head)+s.size <= segmentSize { // the usual case: one bucket for both
-		chunks := s.chunks
-		if len(head) > 0 {
-			chunks = append([][]byte{head}, chunks...)
+		var whole segment
+		whole.copy(head, s.size, m)
+		left := s.size
+		for _, c := range s.chunks { // into the same chunk if possible: to copy one costs less than to store another
+			left -= c.size()
+			whole.copy(c.record[1:], left, m)
 		}
-		add(headPart, 0, chunks...)
+		add(headPart, 0, whole)
 		return
 	}
 	n := uint32(0)
 	for h := range slices.Chunk(head, segmentSize) {
-		add(headPart, n, slices.Collect(slices.Chunk(h, chunkSize))...)
+		var part segment
+		part.copy(h, 0, m)
+		add(headPart, n, part)
 		n++
 	}
 	if s.size > 0 {
-		add(bodyPart, 0, s.chunks...)
+		add(bodyPart, 0, *s)
+		*s = segment{}
 	}
 }
 
@@ -235,8 +219,8 @@ func (q *Queue) writeAhead(ctx context.Context, p *prepared, id queue.ID, s *seg
 	if p.full != nil {
 		return nil
 	}
-	p.draft.ahead.seal(segmentKey(p.draft.body, bodyPart, p.draft.segments), s.chunks...)
-	c := &writeAhead{draft: &p.draft, size: s.size, limit: p.limited}
+	s.seal(segmentKey(p.draft.body, bodyPart, p.draft.segments))
+	c := &writeAhead{draft: &p.draft, segment: s, limit: p.limited}
 	if err := q.submit(ctx, c, s.size); err != nil {
 		return err
 	}
@@ -250,7 +234,7 @@ func (q *Queue) writeAhead(ctx context.Context, p *prepared, id queue.ID, s *seg
 // writeAhead adds a segment to a draft.
 type writeAhead struct {
 	*draft
-	size    int
+	*segment
 	limit   bool // the queue's limits apply
 	refused error
 }
@@ -264,18 +248,23 @@ func (c *writeAhead) apply(t *tx) error {
 		}
 	}
 	if c.segments == 0 {
-		if err := put(t.drafts, numberKey(c.body), nil); err != nil {
+		if err := put(t.drafts(), numberKey(c.body), nil); err != nil {
 			return err
 		}
 	}
-	return c.ahead.put(t)
+	return c.put(t)
 }
 
-// discard deletes what was written ahead of messages that aren't stored after all, since err kept them all from it or they
-// were known. A draft that stays because even this fails is in nobody's way, and the next Open deletes it, so what the
+// discard lets go of messages with which no transaction has to do any more. It gives their memory back, and deletes what was
+// written ahead of those that aren't stored after all, since err kept them all from it or they were known. A draft that stays
+// because even this fails is in nobody's way, and the next Open deletes it, so what the
 // caller hears doesn't depend on it, nor does it depend on the caller's ctx.
 func (q *Queue) discard(ps []*prepared, err error) {
 	for _, p := range ps {
+		for i := range p.body {
+			p.body[i].release(&q.memory)
+		}
+		p.body = nil
 		if p.draft.segments > 0 && (err != nil || !p.adopted) {
 			_ = q.submit(context.Background(), &deleteDraft{p.draft.body}, 0)
 		}
@@ -288,10 +277,10 @@ type deleteDraft struct{ body uint64 }
 
 func (c *deleteDraft) apply(t *tx) error {
 	key := numberKey(c.body)
-	if t.drafts.Get(key) == nil {
+	if t.drafts().Get(key) == nil {
 		return nil
 	}
-	return errors.Join(deleteBody(t, c.body), t.drafts.Delete(key))
+	return errors.Join(deleteBody(t, c.body), t.drafts().Delete(key))
 }
 
 // deleteBody deletes all segments of a body, except for damaged ones: which pages would become free isn't known.
@@ -299,13 +288,13 @@ func deleteBody(t *tx, body uint64) error {
 	var k []byte
 	for {
 		var err error
-		if k, err = nextSegment(t.bodies, body, k); err != nil || k == nil {
+		if k, err = nextSegment(t.bodies(), body, k); err != nil || k == nil {
 			return err
 		}
 		if t.pass(queue.Key{}, t.intact(k)) {
 			continue
 		}
-		if err := t.bodies.DeleteBucket(k); err != nil {
+		if err := t.bodies().DeleteBucket(k); err != nil {
 			return err
 		}
 	}

@@ -150,7 +150,7 @@ func (c *claim) byKey() error {
 
 // takeExpired leases what has expired, and finds out when something else does.
 func (c *claim) takeExpired() error {
-	for e, err := range c.t.entries(c.t.expiry, nil, nil) {
+	for e, err := range c.t.entries(c.t.expiry(), nil, nil) {
 		if err != nil {
 			return err
 		}
@@ -243,7 +243,7 @@ func (c *claim) atHead(l *lane) (bool, error) {
 		return true, nil
 	}
 	prefix := lanePrefix(l.Lane, false)
-	for e, err := range c.t.entries(c.t.lanes, prefix, l.head.in(prefix)) {
+	for e, err := range c.t.entries(c.t.lanes(), prefix, l.head.in(prefix)) {
 		if err != nil {
 			return false, err
 		}

@@ -56,7 +56,7 @@ type messageRecord struct {
 }
 
 func (m *messageRecord) encode() []byte {
-	var e encoder
+	e := newEncoder()
 	e.string(m.From)
 	e.string(m.Tenant)
 	e.int(int64(m.Priority))
@@ -110,7 +110,7 @@ func decodeMessage(fields []byte) (*messageRecord, error) {
 type jobRecord struct{ queue.Job }
 
 func (j *jobRecord) encode() []byte {
-	var e encoder
+	e := newEncoder()
 	e.string(j.Domain)
 	e.time(j.Due)
 	e.time(j.Finished)
@@ -216,6 +216,9 @@ func (d *decoder) reply(r *queue.Reply) {
 
 // encoder appends fields: integers as varints, strings with their length before them, times as seconds and nanoseconds.
 type encoder struct{ b []byte }
+
+// newEncoder has room for most records.
+func newEncoder() encoder { return encoder{make([]byte, 0, 384)} }
 
 func (e *encoder) uint(v uint64)   { e.b = binary.AppendUvarint(e.b, v) }
 func (e *encoder) int(v int64)     { e.b = binary.AppendVarint(e.b, v) }

@@ -37,6 +37,7 @@ type commit struct {
 	claims  *claims
 	job     *queue.Job
 	more    []*prepared
+	message *messageRecord // of job, as it is stored; check finds it
 	refused error
 }
 
@@ -47,7 +48,7 @@ func (c *commit) apply(t *tx) error {
 		return nil
 	}
 	t.spent = append(t.spent, old.Key)
-	if err := t.claimed.Delete(jobKey(old.Key)); err != nil {
+	if err := t.claimed().Delete(jobKey(old.Key)); err != nil {
 		return err
 	}
 	if err := c.put(t, old); err != nil {
@@ -78,7 +79,7 @@ func (c *commit) check(t *tx) (old *jobRecord, fresh []*prepared, err error) {
 	if old.Token == c.job.Token {
 		return nil, nil, nil
 	}
-	if err := t.addMessage(old); err != nil {
+	if c.message, err = t.addMessage(old); err != nil {
 		return nil, nil, err
 	}
 	digests := map[queue.ID][32]byte{}
@@ -115,10 +116,7 @@ func (c *commit) put(t *tx, old *jobRecord) error {
 		return nil
 	}
 	t.saw(j.Finished)
-	m, err := t.message(old.Key.ID)
-	if err != nil {
-		return err
-	}
+	m := c.message
 	m.count(&j.Job)
 	if m.Unfinished--; m.Unfinished == 0 {
 		t.inUse.messages--

@@ -102,7 +102,7 @@ func (p *prepared) put(t *tx) error {
 		return err
 	}
 	t.saw(p.message.Enqueued)
-	return t.messages.Put([]byte(p.message.ID), p.record)
+	return t.messages().Put([]byte(p.message.ID), p.record)
 }
 
 func (p *prepared) putBody(t *tx) error {
@@ -115,7 +115,7 @@ func (p *prepared) putBody(t *tx) error {
 		return nil
 	}
 	p.adopted = true
-	return t.drafts.Delete(numberKey(p.draft.body))
+	return t.drafts().Delete(numberKey(p.draft.body))
 }
 
 // preparedJob is a new job with its rows.
@@ -154,7 +154,7 @@ func (m *messageRecord) count(j *queue.Job) {
 // mark gives the next marks to what is final in j.
 func (t *tx) mark(j *jobRecord) (err error) {
 	j.GiveMarks(func() queue.Mark {
-		n, failed := t.marks.NextSequence()
+		n, failed := t.marks().NextSequence()
 		err = cmp.Or(err, failed)
 		return queue.Mark(n)
 	})

@@ -77,6 +77,10 @@ func (q *Queue) page(ctx context.Context, list lister, f *queue.Filter) (jobs []
 	if err := q.ready(ctx); err != nil {
 		return nil, false, nil, err
 	}
+	if f.Heads {
+		q.known.RLock()
+		defer q.known.RUnlock()
+	}
 	q.claims.mu.Lock()
 	defer q.claims.mu.Unlock()
 	err = q.view(func(t *tx) error {
@@ -105,7 +109,7 @@ type keyLister struct {
 }
 
 func (l *keyLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
-	c := t.jobs.Cursor()
+	c := t.jobs().Cursor()
 	from := l.after
 	if bytes.Compare(from, l.prefix) < 0 {
 		from = l.prefix
@@ -121,7 +125,7 @@ func (l *keyLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 			j, err = readJob(key, k, v)
 		}
 		if err == nil {
-			err = t.addMessage(j)
+			_, err = t.addMessage(j)
 		}
 		if t.pass(key, err) {
 			continue
@@ -140,7 +144,7 @@ func (l *keyLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 type markLister struct{ since queue.Mark }
 
 func (l *markLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
-	c := t.marks.Cursor()
+	c := t.marks().Cursor()
 	for k, v := c.Seek(numberKey(uint64(l.since) + 1)); k != nil && l.since+1 != 0; k, v = c.Next() {
 		mark, err := parseNumberKey(k)
 		if err == nil {
@@ -205,7 +209,7 @@ func (l *headLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 // index; nil if there is none.
 func (c *claims) first(t *tx, prefix []byte) (first *jobRecord, err error) {
 	var at time.Time // when first becomes claimable
-	for e, err := range t.entries(t.lanes, prefix, prefix) {
+	for e, err := range t.entries(t.lanes(), prefix, prefix) {
 		if err != nil {
 			return nil, err
 		}

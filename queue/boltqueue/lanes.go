@@ -189,7 +189,7 @@ func (q *Queue) readLanes(t *tx) error {
 	var l *lane
 	var prefix []byte // of the entries that l has, of held jobs or of the others
 	var held bool
-	c := t.lanes.Cursor()
+	c := t.lanes().Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
 		if l != nil && bytes.HasPrefix(k, prefix) {
 			l.count(held, 1)

@@ -143,7 +143,7 @@ func (w *wanderer) check() {
 	defer c.mu.Unlock()
 	stored, held := map[queue.Lane][]entry{}, map[queue.Lane]int{}
 	err := w.q.view(func(t *tx) error {
-		return t.lanes.ForEach(func(k, v []byte) error {
+		return t.lanes().ForEach(func(k, v []byte) error {
 			l, isHeld, n, err := parseLane(k)
 			if err != nil {
 				return err

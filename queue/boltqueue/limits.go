@@ -22,6 +22,7 @@ type limits struct {
 
 	mu    sync.Mutex // guards all below
 	inUse usage      // after the latest commit
+	seen  usage      // when it was last looked at
 	told  [3]bool    // which limits it was said of that they are nearly used up
 }
 
@@ -45,7 +46,21 @@ func (l *limits) now() usage {
 	u.size = size
 	u.disk = max(0, size-free-max(0, taken-u.bytes))
 	l.watch(u)
+	l.seen = u
 	return u
+}
+
+// refuses returns why another message has to stay out, as far as that is known before it is read. What was seen after the
+// last commit is enough to let it in, since the transaction looks again; asking the system for each message cost half as
+// much as claiming it.
+func (l *limits) refuses() error {
+	l.mu.Lock()
+	seen := l.seen
+	l.mu.Unlock()
+	if l.admit(seen, 1) == nil {
+		return nil
+	}
+	return l.admit(l.now(), 1)
 }
 
 // committed notes what is in use after a commit.

@@ -21,7 +21,7 @@ func (q *Queue) Get(ctx context.Context, key string) (value []byte, err error) {
 		return nil, err
 	}
 	err = q.view(func(t *tx) error {
-		v := t.notes.Get([]byte(key))
+		v := t.notes().Get([]byte(key))
 		if v == nil {
 			return nil
 		}
@@ -50,9 +50,9 @@ type setNote struct{ key, value []byte }
 
 func (c *setNote) apply(t *tx) error {
 	if c.value == nil {
-		return t.notes.Delete(c.key)
+		return t.notes().Delete(c.key)
 	}
-	return put(t.notes, c.key, c.value)
+	return put(t.notes(), c.key, c.value)
 }
 
 // Keys implements [queue.Notes].
@@ -81,7 +81,7 @@ func (q *Queue) Keys(ctx context.Context, prefix string) iter.Seq2[string, error
 // keys returns a page of keys with prefix, behind the one given, and whether there may be more.
 func (q *Queue) keys(prefix, after string) (keys []string, more bool, err error) {
 	err = q.view(func(t *tx) error {
-		c := t.notes.Cursor()
+		c := t.notes().Cursor()
 		for k, _ := c.Seek([]byte(max(prefix, after))); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, _ = c.Next() {
 			if string(k) == after {
 				continue

@@ -29,10 +29,14 @@ type Queue struct {
 	retention *retention
 	room      *room
 	lastBody  atomic.Uint64 // names the latest body
-	memory    sync.Pool     // of *[chunkSize]byte, for bodies that are being read
+	memory    memory        // for bodies on their way in
 	wake      chan struct{} // holds one token while somebody waits
 	closing   chan struct{} // closed by Close
 	stopped   chan struct{} // closed when the writer has ended
+
+	// known is held for writing from before changes become visible until the lanes in memory know of them, and for reading by
+	// who lists lanes: a job that moves from one to another is to be seen in one of them.
+	known sync.RWMutex
 
 	mu      sync.Mutex // guards all below
 	waiting []*member  // the line to the writer
@@ -71,7 +75,6 @@ func Open(path string, o Options) (*Queue, error) {
 		closing:  make(chan struct{}),
 		stopped:  make(chan struct{}),
 	}
-	q.memory.New = func() any { return new([chunkSize]byte) }
 	if err := q.open(o); err != nil {
 		return nil, fmt.Errorf("boltqueue: %w", pathError(path, err))
 	}
@@ -197,16 +200,16 @@ func (q *Queue) beginLife(t *tx) (poisoned []queue.Key, err error) {
 	if err := t.restoreMarks(); err != nil {
 		return nil, err
 	}
-	unfinished, err := number(t.file, unfinishedKey, 63)
+	unfinished, err := number(t.file(), unfinishedKey, 63)
 	if err != nil {
 		return nil, err
 	}
 	q.limits.inUse.messages = int64(unfinished)
-	opened, err := number(t.file, openedKey, 64-epochBits)
+	opened, err := number(t.file(), openedKey, 64-epochBits)
 	if err != nil {
 		return nil, err
 	}
-	closed, err := number(t.file, closedKey, 64-epochBits)
+	closed, err := number(t.file(), closedKey, 64-epochBits)
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +218,7 @@ func (q *Queue) beginLife(t *tx) (poisoned []queue.Key, err error) {
 		return nil, err
 	}
 	q.claims.token = queue.Token((opened + 1) << epochBits)
-	return poisoned, putNumber(t.file, openedKey, opened+1)
+	return poisoned, putNumber(t.file(), openedKey, opened+1)
 }
 
 // readLastBody finds the name that the latest body has, so that the next one gets another.
@@ -236,7 +239,7 @@ func (q *Queue) readLastBody(b *bolt.Tx) error {
 func (q *Queue) deleteDrafts() error {
 	var drafts []uint64
 	err := q.view(func(t *tx) error {
-		return t.drafts.ForEach(func(k, v []byte) error {
+		return t.drafts().ForEach(func(k, v []byte) error {
 			if _, err := unseal(k, v); err != nil { // whose body would it delete?
 				return t.unlessPassed(queue.Key{}, err)
 			}

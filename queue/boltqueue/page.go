@@ -21,6 +21,12 @@ type pages struct {
 	inner     *pages // for pages that stand in a value
 }
 
+// begin reads another file, or a later state of it.
+func (r *pages) begin(f io.ReaderAt, pageSize int64, highWater uint64) {
+	r.f, r.pageSize, r.highWater = f, pageSize, highWater
+	r.window, r.next = r.window[:0], 0
+}
+
 // page is the beginning of a page.
 type page struct {
 	id    uint64

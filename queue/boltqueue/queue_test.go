@@ -57,13 +57,13 @@ func cutBody(t *testing.T, path string, id queue.ID) {
 			return err
 		}
 		var last []byte
-		for k, err := nextSegment(x.bodies, m.Body, nil); k != nil; k, err = nextSegment(x.bodies, m.Body, k) {
+		for k, err := nextSegment(x.bodies(), m.Body, nil); k != nil; k, err = nextSegment(x.bodies(), m.Body, k) {
 			if err != nil {
 				return err
 			}
 			last = k
 		}
-		s := x.bodies.Bucket(last)
+		s := x.bodies().Bucket(last)
 		k, _ := s.Cursor().Last()
 		return s.Delete(k)
 	})
@@ -272,7 +272,7 @@ func checkIndexes(t testing.TB, q *Queue) {
 		want := map[string]string{}
 		bodies := map[uint64]bool{0: true}
 		unfinished := int64(0)
-		err := x.messages.ForEach(func(k, _ []byte) error {
+		err := x.messages().ForEach(func(k, _ []byte) error {
 			m, err := x.message(queue.ID(k))
 			if err == nil {
 				bodies[m.Body] = true
@@ -287,10 +287,10 @@ func checkIndexes(t testing.TB, q *Queue) {
 		if err != nil {
 			return err
 		}
-		if n, err := number(x.file, unfinishedKey, 63); err != nil || int64(n) != unfinished || q.limits.inUse.messages != unfinished {
+		if n, err := number(x.file(), unfinishedKey, 63); err != nil || int64(n) != unfinished || q.limits.inUse.messages != unfinished {
 			return fmt.Errorf("%d messages are unfinished, the file says %d (%v), the queue %d", unfinished, n, err, q.limits.inUse.messages)
 		}
-		err = x.jobs.ForEach(func(k, _ []byte) error {
+		err = x.jobs().ForEach(func(k, _ []byte) error {
 			key, err := parseJobKey(k)
 			if err != nil {
 				return err
@@ -313,7 +313,7 @@ func checkIndexes(t testing.TB, q *Queue) {
 		if err != nil {
 			return err
 		}
-		for name, b := range map[string]*bolt.Bucket{"lanes": x.lanes, "expiry": x.expiry, "marks": x.marks, "finished": x.finished} {
+		for name, b := range map[string]*bolt.Bucket{"lanes": x.lanes(), "expiry": x.expiry(), "marks": x.marks(), "finished": x.finished()} {
 			if err := b.ForEach(func(k, _ []byte) error {
 				if _, ok := want[name+string(k)]; !ok {
 					return fmt.Errorf("an entry of %s too many: %q", name, k)
@@ -327,10 +327,10 @@ func checkIndexes(t testing.TB, q *Queue) {
 		for k := range want {
 			return fmt.Errorf("an entry is missing: %q", k)
 		}
-		if k, _ := x.drafts.Cursor().First(); k != nil {
+		if k, _ := x.drafts().Cursor().First(); k != nil {
 			return fmt.Errorf("a draft was left: %q", k)
 		}
-		return x.bodies.ForEach(func(k, _ []byte) error {
+		return x.bodies().ForEach(func(k, _ []byte) error {
 			if body, err := parseNumberKey(k[:8]); err != nil || !bodies[body] {
 				return fmt.Errorf("a body that belongs to nobody: %q (%v)", k, err)
 			}

@@ -53,19 +53,24 @@ func (r *reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	for len(r.chunk) == 0 {
-		if r.err == nil && r.left == 0 {
-			r.err = io.EOF
-		}
-		if r.err == nil {
-			r.err = r.fetch()
-		}
-		if r.err != nil {
-			return 0, r.err
-		}
+	if len(r.chunk) > 0 {
+		n := copy(p, r.chunk)
+		r.chunk = r.chunk[n:]
+		return n, nil
 	}
-	n := copy(p, r.chunk)
-	r.chunk = r.chunk[n:]
+	if r.err == nil && r.left == 0 {
+		r.err = io.EOF
+	}
+	if r.err != nil {
+		return 0, r.err
+	}
+	n, err := r.fetch(p)
+	if err != nil {
+		r.err = r.cut(err)
+	}
+	if n == 0 {
+		return 0, r.err
+	}
 	return n, nil
 }
 
@@ -75,68 +80,72 @@ func (r *reader) Close() error {
 	return nil
 }
 
-// fetch copies the next chunk. Whatever keeps it from being there means that the body is cut short.
-func (r *reader) fetch() error {
+// fetch copies the next chunks to p, in one transaction, and of the last one what p has no room for to buf. Whatever keeps
+// one from being there means that the body is cut short.
+func (r *reader) fetch(p []byte) (n int, err error) {
 	if err := r.ctx.Err(); err != nil {
-		return r.cut(err)
+		return 0, err
 	}
-	if err := r.q.view(r.next); err != nil {
-		return r.cut(err)
-	}
-	r.chunk = r.buf
-	if r.left -= int64(len(r.buf)); r.left < 0 {
-		r.chunk = nil
-		return r.cut(r.q.wrap(queue.ErrDamaged))
-	}
-	return nil
+	err = r.q.view(func(t *tx) error {
+		for n < len(p) && r.left > 0 {
+			c, err := r.next(t)
+			if err != nil {
+				return err
+			}
+			if r.left -= int64(len(c)); r.left < 0 {
+				return queue.ErrDamaged
+			}
+			fits := copy(p[n:], c)
+			n += fits
+			r.buf = append(r.buf[:0], c[fits:]...)
+			r.chunk = r.buf
+		}
+		return nil
+	})
+	return n, err
 }
 
 func (r *reader) cut(err error) error {
 	return fmt.Errorf("body of %q: %w: %w", r.id, io.ErrUnexpectedEOF, err)
 }
 
-// next copies the next chunk into buf.
-func (r *reader) next(t *tx) error {
+// next is the next chunk, in the memory of the file.
+func (r *reader) next(t *tx) ([]byte, error) {
 	if r.segment != nil {
-		if ok, err := r.read(t); ok || err != nil {
-			return err
+		if c, err := r.read(t); c != nil || err != nil {
+			return c, err
 		}
 	}
-	k, err := nextSegment(t.bodies, r.body, r.segment)
+	k, err := nextSegment(t.bodies(), r.body, r.segment)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !follows(k, r.segment, r.body) {
-		return fmt.Errorf("%w or deleted: %d octets are missing", queue.ErrDamaged, r.left)
+		return nil, fmt.Errorf("%w or deleted: %d octets are missing", queue.ErrDamaged, r.left)
 	}
 	if err := t.intact(k); err != nil {
-		return err
+		return nil, err
 	}
 	r.segment, r.n = k, 0
-	if ok, err := r.read(t); ok || err != nil {
-		return err
+	if c, err := r.read(t); c != nil || err != nil {
+		return c, err
 	}
-	return fmt.Errorf("%w: nothing at %q", queue.ErrDamaged, k)
+	return nil, fmt.Errorf("%w: nothing at %q", queue.ErrDamaged, k)
 }
 
-// read copies chunk n of the segment; ok is false if there is none.
-func (r *reader) read(t *tx) (ok bool, err error) {
-	b := t.bodies.Bucket(r.segment)
+// read is chunk n of the segment, nil if there is none.
+func (r *reader) read(t *tx) ([]byte, error) {
+	b := t.bodies().Bucket(r.segment)
 	if b == nil {
-		return false, nil
+		return nil, nil
 	}
 	key := append(bytes.Clone(r.segment), r.n)
 	v := b.Get(key)
 	if v == nil {
-		return false, nil
+		return nil, nil
 	}
-	c, err := unseal(key, v)
-	if err != nil {
-		return false, err
-	}
-	r.buf = append(r.buf[:0], c...)
 	r.n++
-	return true, nil
+	return unseal(key, v)
 }
 
 // follows reports whether k is the key of the segment that comes after last, or of the first one if last is nil.

@@ -31,7 +31,7 @@ type relaning struct {
 
 // next does some of it, and reports whether nothing is left to do.
 func (r *relaning) next(t *tx) (done bool, err error) {
-	b := t.file.Tx()
+	b := t.file().Tx()
 	old := b.Bucket([]byte(oldLanesBucket))
 	if old == nil {
 		return true, nil
@@ -57,7 +57,7 @@ func (t *tx) relane(old *bolt.Bucket) (n int, err error) {
 			continue
 		}
 		if err == nil {
-			err = put(t.lanes, is, nil)
+			err = put(t.lanes(), is, nil)
 		}
 		if err != nil {
 			return 0, err
@@ -92,7 +92,7 @@ func (t *tx) relaned(k, v []byte) (key queue.Key, is []byte, err error) {
 
 // addHeld puts held jobs into the new index, and returns how many jobs it has looked at.
 func (r *relaning) addHeld(t *tx) (n int, err error) {
-	c := t.jobs.Cursor()
+	c := t.jobs().Cursor()
 	for k, v := c.Seek(append(bytes.Clone(r.looked), 0)); k != nil && n < relaneAtOnce; k, v = c.Next() {
 		n++
 		r.looked = bytes.Clone(k)
@@ -102,8 +102,8 @@ func (r *relaning) addHeld(t *tx) (n int, err error) {
 			j, err = readJob(key, k, v)
 		}
 		if err == nil && j.Held && j.Finished.IsZero() {
-			if err = t.addMessage(j); err == nil {
-				err = put(t.lanes, laneKey(j), nil)
+			if _, err = t.addMessage(j); err == nil {
+				err = put(t.lanes(), laneKey(j), nil)
 			}
 		}
 		if err = t.unlessPassed(key, err); err != nil {

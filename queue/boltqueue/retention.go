@@ -17,7 +17,7 @@ func (t *tx) finish(m *messageRecord) error {
 		}
 		m.Body = 0
 	}
-	return put(t.finished, finishedKey(m.Ended, m.ID), nil)
+	return put(t.finished(), finishedKey(m.Ended, m.ID), nil)
 }
 
 func finishedKey(at time.Time, id queue.ID) []byte { return append(appendTime(nil, at), id...) }
@@ -114,13 +114,13 @@ func (t *tx) purge(before time.Time, budget int) (oldest time.Time, err error) {
 
 func (t *tx) purgeFirst(before time.Time, budget int) (oldest time.Time, err error) {
 	for {
-		k, v := t.finished.Cursor().First()
+		k, v := t.finished().Cursor().First()
 		if k == nil {
 			return time.Time{}, nil
 		}
 		k = bytes.Clone(k)
 		if _, err := unseal(k, v); budget > 0 && t.pass(queue.Key{}, err) { // whose jobs would it delete?
-			if err := t.finished.Delete(k); err != nil {
+			if err := t.finished().Delete(k); err != nil {
 				return time.Time{}, err
 			}
 			budget--
@@ -133,10 +133,10 @@ func (t *tx) purgeFirst(before time.Time, budget int) (oldest time.Time, err err
 		if budget, err = t.purgeJobs(id, budget); err != nil || budget == 0 {
 			return at, err
 		}
-		if err := t.messages.Delete([]byte(id)); err != nil {
+		if err := t.messages().Delete([]byte(id)); err != nil {
 			return at, err
 		}
-		if err := t.finished.Delete(k); err != nil {
+		if err := t.finished().Delete(k); err != nil {
 			return at, err
 		}
 	}
@@ -146,7 +146,7 @@ func (t *tx) purgeFirst(before time.Time, budget int) (oldest time.Time, err err
 func (t *tx) purgeJobs(id queue.ID, budget int) (int, error) {
 	prefix := append([]byte(id), 0)
 	for ; budget > 0; budget-- {
-		k, v := t.jobs.Cursor().Seek(prefix)
+		k, v := t.jobs().Cursor().Seek(prefix)
 		if !bytes.HasPrefix(k, prefix) {
 			return budget, nil
 		}
@@ -158,7 +158,7 @@ func (t *tx) purgeJobs(id queue.ID, budget int) (int, error) {
 		if err != nil && !t.pass(key, err) {
 			return 0, err
 		}
-		if err := t.jobs.Delete(bytes.Clone(k)); err != nil {
+		if err := t.jobs().Delete(bytes.Clone(k)); err != nil {
 			return 0, err
 		}
 		if err := t.putMark(j, nil); err != nil {

@@ -137,8 +137,8 @@ func TestPurgeIdly(t *testing.T) {
 // A damaged record among those that are over keeps nothing else from being changed.
 func TestPurgeDamaged(t *testing.T) {
 	for what, damage := range map[string]func(x *tx) error{
-		"entry": func(x *tx) error { return x.finished.Put([]byte("?"), nil) },
-		"job":   func(x *tx) error { return x.jobs.Put(jobKey(queue.Key{ID: "old-00000"}), []byte("?")) },
+		"entry": func(x *tx) error { return x.finished().Put([]byte("?"), nil) },
+		"job":   func(x *tx) error { return x.jobs().Put(jobKey(queue.Key{ID: "old-00000"}), []byte("?")) },
 	} {
 		q := finished(t, 3)
 		if err := q.submit(context.Background(), changeFunc(damage), 0); err != nil {

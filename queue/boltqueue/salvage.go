@@ -56,7 +56,7 @@ func Salvage(from, to string, report func(problem string)) (found Salvaged, err 
 		current:  map[queue.ID]bool{},
 		jobs:     map[queue.Key]finding{},
 		notes:    map[string]location{},
-		chunks:   map[uint64][]chunk{},
+		chunks:   map[uint64][]foundChunk{},
 	}
 	v.read()
 	v.readStrays()
@@ -78,7 +78,7 @@ type salvage struct {
 	jobs     map[queue.Key]finding
 	notes    map[string]location
 	segments bodies
-	chunks   map[uint64][]chunk // of bodies that aren't whole where they belong, from anywhere
+	chunks   map[uint64][]foundChunk // of bodies that aren't whole where they belong, from anywhere
 }
 
 // finding is where a job stands, and what tells its states apart.
@@ -167,7 +167,7 @@ func (v *salvage) readStrays() {
 			return
 		}
 		if _, err := v.record(key, at); err == nil {
-			v.chunks[body] = append(v.chunks[body], chunk{bytes.Clone(key), at})
+			v.chunks[body] = append(v.chunks[body], foundChunk{bytes.Clone(key), at})
 		}
 	})
 }

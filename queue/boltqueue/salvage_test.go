@@ -190,16 +190,16 @@ func checkFile(t *testing.T, path string) (problems []string) {
 // What Check finds: each kind of damage to what a queue knows.
 func TestCheck(t *testing.T) {
 	for name, edit := range map[string]func(x *tx) error{
-		"an index has no entry":      func(x *tx) error { return x.lanes.Delete(firstKey(x.lanes)) },
-		"that belongs to no job":     func(x *tx) error { return put(x.expiry, entryKey(nil, start, queue.Key{ID: "x"}), nil) },
-		"has no message":             func(x *tx) error { return x.messages.Delete([]byte("m50")) },
-		"its record says":            func(x *tx) error { return x.jobs.Delete(jobKey(queue.Key{ID: "m50"})) },
+		"an index has no entry":      func(x *tx) error { return x.lanes().Delete(firstKey(x.lanes())) },
+		"that belongs to no job":     func(x *tx) error { return put(x.expiry(), entryKey(nil, start, queue.Key{ID: "x"}), nil) },
+		"has no message":             func(x *tx) error { return x.messages().Delete([]byte("m50")) },
+		"its record says":            func(x *tx) error { return x.jobs().Delete(jobKey(queue.Key{ID: "m50"})) },
 		"octets that can be read":    func(x *tx) error { return deleteBody(x, bodyOf(x, "m59")) },
-		"that belongs to no message": func(x *tx) error { _, err := x.bodies.CreateBucket(segmentKey(1000, headPart, 0)); return err },
-		"wrong checksum":             func(x *tx) error { return x.notes.Put([]byte("note"), []byte("a value like no other")) },
-		"the file says":              func(x *tx) error { return putNumber(x.lanes.Tx().Bucket([]byte(fileBucket)), unfinishedKey, 1000) },
-		"claimed":                    func(x *tx) error { return x.claimed.Put(jobKey(queue.Key{ID: "x"}), []byte("a note like no other")) },
-		"there is no bucket":         func(x *tx) error { return x.lanes.Tx().DeleteBucket([]byte(marksBucket)) },
+		"that belongs to no message": func(x *tx) error { _, err := x.bodies().CreateBucket(segmentKey(1000, headPart, 0)); return err },
+		"wrong checksum":             func(x *tx) error { return x.notes().Put([]byte("note"), []byte("a value like no other")) },
+		"the file says":              func(x *tx) error { return putNumber(x.lanes().Tx().Bucket([]byte(fileBucket)), unfinishedKey, 1000) },
+		"claimed":                    func(x *tx) error { return x.claimed().Put(jobKey(queue.Key{ID: "x"}), []byte("a note like no other")) },
+		"there is no bucket":         func(x *tx) error { return x.lanes().Tx().DeleteBucket([]byte(marksBucket)) },
 	} {
 		path := write(t, sample(t))
 		q := mustOpen(t, path, Options{})

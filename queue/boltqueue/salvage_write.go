@@ -31,7 +31,7 @@ func (v *salvage) write() error {
 	for key, at := range v.notes {
 		value, err := v.value(at)
 		if err == nil {
-			err = b.add(len(value), func(t *tx) error { return t.notes.Put([]byte(key), value) })
+			err = b.add(len(value), func(t *tx) error { return t.notes().Put([]byte(key), value) })
 		}
 		if err != nil {
 			return err
@@ -116,7 +116,7 @@ func (v *salvage) writeBody(b *batch, m *messageRecord) error {
 			return err
 		}
 		err = b.add(len(value), func(t *tx) error {
-			segment, err := t.bodies.CreateBucketIfNotExists(c.key[:len(c.key)-1])
+			segment, err := t.bodies().CreateBucketIfNotExists(c.key[:len(c.key)-1])
 			if err != nil {
 				return err
 			}
@@ -130,18 +130,18 @@ func (v *salvage) writeBody(b *batch, m *messageRecord) error {
 }
 
 // distinct returns the chunks that can be read, in order and each once.
-func (v *salvage) distinct(all []chunk) []chunk {
-	all = slices.DeleteFunc(slices.Clone(all), func(c chunk) bool {
+func (v *salvage) distinct(all []foundChunk) []foundChunk {
+	all = slices.DeleteFunc(slices.Clone(all), func(c foundChunk) bool {
 		_, err := v.record(c.key, c.location)
 		return err != nil || len(c.key) != 14
 	})
-	slices.SortStableFunc(all, func(a, b chunk) int { return bytes.Compare(a.key, b.key) })
-	return slices.CompactFunc(all, func(a, b chunk) bool { return bytes.Equal(a.key, b.key) })
+	slices.SortStableFunc(all, func(a, b foundChunk) int { return bytes.Compare(a.key, b.key) })
+	return slices.CompactFunc(all, func(a, b foundChunk) bool { return bytes.Equal(a.key, b.key) })
 }
 
 // writeNumbers makes sure that tokens, marks and names of bodies go on behind those that were given out, and counts messages.
 func (v *salvage) writeNumbers(t *tx) error {
-	return cmp.Or(t.restoreMarks(), putNumber(t.file, openedKey, v.opened+1), countUnfinished(t.file.Tx()))
+	return cmp.Or(t.restoreMarks(), putNumber(t.file(), openedKey, v.opened+1), countUnfinished(t.file().Tx()))
 }
 
 // batch gathers changes of the new file into transactions of a bounded size.

@@ -276,14 +276,14 @@ func (s *survey) bodies() bodies {
 	return found
 }
 
-// chunk is part of a segment.
-type chunk struct {
+// foundChunk is part of a segment.
+type foundChunk struct {
 	key []byte
 	location
 }
 
 // chunks returns the chunks of a body, in order. It doesn't say whether they are all.
-func (s *survey) chunks(segments []segmentAt) (all []chunk) {
+func (s *survey) chunks(segments []segmentAt) (all []foundChunk) {
 	used := s.used
 	s.used = map[uint64]bool{}
 	defer func() {
@@ -292,15 +292,15 @@ func (s *survey) chunks(segments []segmentAt) (all []chunk) {
 	}()
 	for _, seg := range segments {
 		s.bucket(bodiesBucket, seg.location, func(key []byte, _ bool, at location) {
-			all = append(all, chunk{bytes.Clone(key), at})
+			all = append(all, foundChunk{bytes.Clone(key), at})
 		})
 	}
-	slices.SortFunc(all, func(a, b chunk) int { return bytes.Compare(a.key, b.key) })
+	slices.SortFunc(all, func(a, b foundChunk) int { return bytes.Compare(a.key, b.key) })
 	return all
 }
 
 // measure returns how many octets of a body can be read in one piece from its beginning.
-func (s *survey) measure(body uint64, all []chunk) (size int64) {
+func (s *survey) measure(body uint64, all []foundChunk) (size int64) {
 	var last []byte
 	for _, c := range all {
 		fields, err := s.record(c.key, c.location)

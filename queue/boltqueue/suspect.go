@@ -39,7 +39,7 @@ type note struct {
 }
 
 func (t *tx) putNote(n note) error {
-	return put(t.claimed, jobKey(n.key), n.encode())
+	return put(t.claimed(), jobKey(n.key), n.encode())
 }
 
 func (n note) encode() []byte {
@@ -51,7 +51,7 @@ func (n note) encode() []byte {
 
 // allNotes reads the notes. There are no more than there were jobs under way at the ends that are remembered.
 func (t *tx) allNotes() (list []note, err error) {
-	err = t.claimed.ForEach(func(k, v []byte) error {
+	err = t.claimed().ForEach(func(k, v []byte) error {
 		n, err := readNote(k, v)
 		if err == nil {
 			list = append(list, n)
@@ -124,7 +124,7 @@ func (t *tx) acquit() error {
 		switch {
 		case err != nil:
 		case n.ends == 0:
-			err = t.claimed.Delete(jobKey(n.key))
+			err = t.claimed().Delete(jobKey(n.key))
 		case n.leased:
 			n.leased = false
 			err = t.putNote(n)

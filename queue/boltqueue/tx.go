@@ -11,24 +11,9 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// The buckets of the file; the package comment draws what is in them.
-const (
-	fileBucket     = "file"
-	messagesBucket = "messages"
-	jobsBucket     = "jobs"
-	lanesBucket    = "due"
-	expiryBucket   = "expiry"
-	marksBucket    = "marks"
-	finishedBucket = "finished"
-	bodiesBucket   = "bodies"
-	draftsBucket   = "drafts"
-	notesBucket    = "notes"
-	claimedBucket  = "claimed"
-)
-
 // tx is a transaction on the file with its buckets at hand.
 type tx struct {
-	file, messages, jobs, lanes, expiry, marks, finished, bodies, drafts, notes, claimed *bolt.Bucket
+	buckets
 
 	// What a writing transaction collects for the moment after its commit.
 	moves  []laneMove        // what has changed in the index of lanes
@@ -54,26 +39,9 @@ type laneEntry struct {
 }
 
 func newTx(b *bolt.Tx) (*tx, error) {
-	t := new(tx)
-	for _, x := range []struct {
-		name   string
-		bucket **bolt.Bucket
-	}{
-		{fileBucket, &t.file},
-		{messagesBucket, &t.messages},
-		{jobsBucket, &t.jobs},
-		{lanesBucket, &t.lanes},
-		{expiryBucket, &t.expiry},
-		{marksBucket, &t.marks},
-		{finishedBucket, &t.finished},
-		{bodiesBucket, &t.bodies},
-		{draftsBucket, &t.drafts},
-		{notesBucket, &t.notes},
-		{claimedBucket, &t.claimed},
-	} {
-		if *x.bucket = b.Bucket([]byte(x.name)); *x.bucket == nil {
-			return nil, fmt.Errorf("%w: there is no bucket %q", queue.ErrDamaged, x.name)
-		}
+	t := &tx{buckets: buckets{of: b}}
+	if b.Writable() {
+		return t, t.check()
 	}
 	return t, nil
 }
@@ -94,7 +62,7 @@ func put(b *bolt.Bucket, key, fields []byte) error {
 
 // message returns the record of a message, nil if there is none.
 func (t *tx) message(id queue.ID) (*messageRecord, error) {
-	v := t.messages.Get([]byte(id))
+	v := t.messages().Get([]byte(id))
 	if v == nil {
 		return nil, nil
 	}
@@ -110,7 +78,7 @@ func (t *tx) message(id queue.ID) (*messageRecord, error) {
 	return m, nil
 }
 
-func (t *tx) putMessage(m *messageRecord) error { return put(t.messages, []byte(m.ID), m.encode()) }
+func (t *tx) putMessage(m *messageRecord) error { return put(t.messages(), []byte(m.ID), m.encode()) }
 
 // job returns the record of a job, without its message; nil if there is none.
 func (t *tx) job(k queue.Key) (*jobRecord, error) {
@@ -118,7 +86,7 @@ func (t *tx) job(k queue.Key) (*jobRecord, error) {
 		return nil, nil // jobKey has no room for such numbers
 	}
 	key := jobKey(k)
-	v := t.jobs.Get(key)
+	v := t.jobs().Get(key)
 	if v == nil {
 		return nil, nil
 	}
@@ -147,19 +115,21 @@ func (t *tx) stored(k queue.Key) (*jobRecord, error) {
 	if j == nil {
 		return nil, fmt.Errorf("%w: an index names the job %q, which is not stored", queue.ErrDamaged, k)
 	}
-	return j, t.addMessage(j)
+	_, err = t.addMessage(j)
+	return j, err
 }
 
-func (t *tx) addMessage(j *jobRecord) error {
+// addMessage gives j its message, whose record it returns.
+func (t *tx) addMessage(j *jobRecord) (*messageRecord, error) {
 	m, err := t.message(j.Key.ID)
 	if err == nil && m == nil {
 		err = fmt.Errorf("%w: the job %q has no message", queue.ErrDamaged, j.Key)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	j.Message = m.Message
-	return nil
+	return m, nil
 }
 
 // row is a key of a bucket with its record; the key is nil if there is none.
@@ -186,14 +156,14 @@ func (t *tx) putJob(old, j *jobRecord, r *rows) error {
 		t.ids = map[queue.ID]bool{}
 	}
 	t.ids[j.Key.ID] = true
-	if err := t.jobs.Put(r.job.key, r.job.record); err != nil {
+	if err := t.jobs().Put(r.job.key, r.job.record); err != nil {
 		return err
 	}
-	if err := move(t.lanes, laneKey(old), r.lane); err != nil {
+	if err := move(t.lanes(), laneKey(old), r.lane); err != nil {
 		return err
 	}
 	t.moves = append(t.moves, laneMove{newLaneEntry(old), newLaneEntry(j)})
-	if err := move(t.expiry, expiryKey(old), r.expiry); err != nil {
+	if err := move(t.expiry(), expiryKey(old), r.expiry); err != nil {
 		return err
 	}
 	return t.putMark(old, j)
@@ -212,14 +182,14 @@ func (t *tx) putMark(old, j *jobRecord) error {
 		return nil
 	}
 	if was != nil {
-		if err := t.marks.Delete(was); err != nil {
+		if err := t.marks().Delete(was); err != nil {
 			return err
 		}
 	}
 	if is == nil {
 		return nil
 	}
-	return put(t.marks, is, jobKey(j.Key))
+	return put(t.marks(), is, jobKey(j.Key))
 }
 
 // move puts an entry of an index in the place of the one that was there. There may be none of either.

@@ -2,6 +2,7 @@ package boltqueue
 
 import (
 	"errors"
+	"sync"
 
 	"github.com/postroad/postroad/queue"
 )
@@ -37,27 +38,33 @@ func (q *Queue) report(us []Unreadable) {
 // maxExtents is more than the pages that a segment, of which there are a few chunks, branches to.
 const maxExtents = 64
 
+// spareWalkers have the memory of the pages that they have read, to read others.
+var spareWalkers = sync.Pool{New: func() any { return new(walker) }}
+
 // intact reports damage to the pages of a segment, which are not looked at when the file is opened.
 func (t *tx) intact(segment []byte) error {
-	b := t.bodies.Bucket(segment)
+	b := t.bodies().Bucket(segment)
 	if b == nil || b.Root() == 0 || t.disk == nil {
 		return nil
 	}
+	w := spareWalkers.Get().(*walker)
+	defer spareWalkers.Put(w)
 	size := int64(b.Tx().DB().Info().PageSize)
-	w := walker{pages: pages{f: t.disk, pageSize: size, highWater: uint64(b.Tx().Size() / size)}}
+	w.begin(t.disk, size, uint64(b.Tx().Size()/size))
+	w.extents = w.extents[:0]
 	return w.descend(step{id: uint64(b.Root()), depth: segmentDepth})
 }
 
 // restoreMarks makes sure that the next mark is greater than those given out. The sequence of a bucket has no checksum.
 func (t *tx) restoreMarks() error {
-	c := t.marks.Cursor()
+	c := t.marks().Cursor()
 	for k, v := c.Last(); k != nil; k, v = c.Prev() {
 		if _, err := unseal(k, v); t.pass(queue.Key{}, err) {
 			continue
 		}
 		last, err := parseNumberKey(k)
-		if err == nil && last > t.marks.Sequence() {
-			err = t.marks.SetSequence(last)
+		if err == nil && last > t.marks().Sequence() {
+			err = t.marks().SetSequence(last)
 		}
 		return err
 	}

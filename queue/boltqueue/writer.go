@@ -109,6 +109,8 @@ func (q *Queue) commitGroup(group []*member) error {
 	var t *tx
 	var oldest time.Time
 	inUse := q.limits.now()
+	q.known.Lock()
+	defer q.known.Unlock()
 	err := q.update(func(b *bolt.Tx) (err error) {
 		if t, err = q.newTx(b); err != nil {
 			return err
@@ -120,7 +122,7 @@ func (q *Queue) commitGroup(group []*member) error {
 			}
 		}
 		if t.inUse.messages != inUse.messages {
-			if err := putNumber(t.file, unfinishedKey, uint64(max(0, t.inUse.messages))); err != nil {
+			if err := putNumber(t.file(), unfinishedKey, uint64(max(0, t.inUse.messages))); err != nil {
 				return err
 			}
 		}

@@ -39,10 +39,16 @@ func (m *message) checkMail() *Error {
 		return s.decided(PhaseMail, 553, smtp.EnhancedCode{5, 6, 7}, ErrNoUTF8)
 	case e.Mail.Body == smtp.BodyBinaryMIME:
 		return s.decided(PhaseMail, 554, smtp.EnhancedCode{5, 6, 1}, ErrNoBinary)
-	case e.Mail.RequireTLS && !(m.ext.has("REQUIRETLS") && s.tls != nil && s.CertificateError() == nil):
+	case e.Mail.RequireTLS && !(m.ext.has("REQUIRETLS") && s.proven()):
 		return s.decided(PhaseMail, 550, smtp.EnhancedCode{5, 7, 30}, ErrRequireTLS)
 	}
 	return nil
+}
+
+// proven reports whether the server is the one it says it is: its certificate proves its name (RFC 6125), or has satisfied the
+// caller, who may know it in another way (RFC 7672).
+func (s *Session) proven() bool {
+	return s.tls != nil && (s.CertificateError() == nil || s.o.TLSConfig != nil && s.o.TLSConfig.VerifyConnection != nil)
 }
 
 // mailCommand writes MAIL, with the parameters that the server has offered to understand. utf8 is whether the transaction

@@ -76,6 +76,11 @@ func isIPv4(address string) bool {
 	return err == nil && a.Addr().Unmap().Is4()
 }
 
+func isIPv6(address string) bool {
+	a, err := netip.ParseAddrPort(address)
+	return err == nil && a.Addr().Unmap().Is6()
+}
+
 // dialFirst opens a session at the first address that connects, and goes down the ladder there.
 func dialFirst(ctx context.Context, addresses []string, o *Options) (*Session, *Error) {
 	conn, addr, err := o.connect(ctx, addresses)
@@ -101,6 +106,9 @@ func newSession(o *Options, addr string) *Session {
 		if host, _, err := net.SplitHostPort(addr); err == nil {
 			c.ServerName = host
 		}
+	}
+	if c.LocalName6 != "" && isIPv6(addr) {
+		c.LocalName = c.LocalName6
 	}
 	return &Session{o: &c, addr: addr}
 }

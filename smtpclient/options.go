@@ -26,6 +26,8 @@ type Options struct {
 	// LocalName is what EHLO says, before and after STARTTLS: a domain name or an address literal.
 	// Defaults to "localhost".
 	LocalName string
+	// LocalName6 is what EHLO says where the connection is to an IPv6 address. Defaults to LocalName.
+	LocalName6 string
 	// ServerName is the host's name, which a certificate must prove and errors mention. Defaults to the host of the
 	// address that is dialled.
 	ServerName string
@@ -116,8 +118,10 @@ func (o *Options) withDefaults() (*Options, error) {
 			*d.field = d.value
 		}
 	}
-	if !validLocalName(c.LocalName) {
-		return &c, &SyntaxError{Field: "LocalName", Value: c.LocalName, Reason: "is no domain name or address literal"}
+	for field, name := range map[string]string{"LocalName": c.LocalName, "LocalName6": c.LocalName6} {
+		if !validLocalName(name) {
+			return &c, &SyntaxError{Field: field, Value: name, Reason: "is no domain name or address literal"}
+		}
 	}
 	if c.TLS < Opportunistic || c.TLS > VerifiedTLS {
 		return &c, errors.New("Options.TLS has no such value")

@@ -76,8 +76,9 @@ func (e *Error) Unwrap() error { return e.Err }
 type Envelope struct {
 	From string // reverse-path; "" is the null sender
 	// Mail has the parameters of MAIL FROM. Size, Body, Auth and the DSN parameters are sent if the server offers to
-	// understand them. UTF8 and RequireTLS are demands: where the server doesn't offer them nothing is sent. SMTPUTF8 is
-	// also said where an address needs it.
+	// understand them. UTF8 and RequireTLS are demands: where the server doesn't offer them nothing is sent; RequireTLS also
+	// wants a certificate that proves the server's name, or that a TLSConfig.VerifyConnection has taken. SMTPUTF8 is also said
+	// where an address needs it.
 	Mail smtp.MailOptions
 	// Priority is the message's, from -9 to 9 (MT-PRIORITY, RFC 6710), and DeliverBy the time after which it is of no use
 	// (DELIVERBY, RFC 2852). They are sent if the server offers to understand them. Default to 0, which is no

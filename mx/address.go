@@ -2,14 +2,15 @@ package mx
 
 import "net/netip"
 
-// public reports whether addr is one that a host on the internet can have. Forms that carry an IPv4 address are judged by
-// that address, for whoever translates them on the way; an IPv4-mapped one is to be unmapped before.
-func public(addr netip.Addr) bool {
+// Public reports whether addr is one that a host on the internet can have, and so one that a [Resolver] leads to unless it is
+// told otherwise. Forms that carry an IPv4 address are judged by that address, for whoever translates them on the way.
+func Public(addr netip.Addr) bool {
+	addr = addr.Unmap()
 	if !addr.IsValid() || addr.Zone() != "" {
 		return false
 	}
 	if v4, ok := embedded(addr); ok {
-		return public(v4)
+		return Public(v4)
 	}
 	if addr.Is6() && !global6.Contains(addr) {
 		return false

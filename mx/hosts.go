@@ -82,7 +82,7 @@ func (r *Resolver) allowed(f found) ([]netip.Addr, error) {
 	}
 	addrs := f.addrs
 	if !r.AllowPrivate {
-		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return !public(a) })
+		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return !Public(a) })
 	}
 	if len(addrs) == 0 {
 		return nil, errPrivate

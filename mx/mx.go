@@ -31,6 +31,24 @@ type Router interface {
 	Route(ctx context.Context, domain string) (*Route, error)
 }
 
+// PolicyRouter is implemented by routers that hold routes to what the recipients' domains demand, as those of packages mtasts and
+// dane do, and by routers that may have such a one inside.
+type PolicyRouter interface {
+	Router
+	// WithoutPolicies returns a router that does the same but for that. What the host program itself demands, such as of a
+	// [Relay], stays.
+	WithoutPolicies() Router
+}
+
+// WithoutPolicies is r for a message whose sender has it delivered whatever the recipients' domains demand of TLS, by the
+// header field "TLS-Required: No" (RFC 8689, section 3). It is r itself unless that is a [PolicyRouter].
+func WithoutPolicies(r Router) Router {
+	if p, ok := r.(PolicyRouter); ok {
+		return p.WithoutPolicies()
+	}
+	return r
+}
+
 // RouterFunc makes a Router of a function.
 type RouterFunc func(ctx context.Context, domain string) (*Route, error)
 

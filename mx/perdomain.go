@@ -16,14 +16,33 @@ type PerDomain struct {
 
 // Route asks the router for the domain.
 func (p *PerDomain) Route(ctx context.Context, domain string) (*Route, error) {
-	key := domain
-	if !strings.HasPrefix(domain, "[") {
-		var err error
-		if key, err = asciiName(domain); err != nil {
-			return nil, errSyntax(domain, err)
-		}
+	router, err := p.choose(domain)
+	if err != nil {
+		return nil, err
 	}
-	return p.router(key).Route(ctx, domain)
+	return router.Route(ctx, domain)
+}
+
+// WithoutPolicies returns a router that chooses in the same way, and asks the chosen one without its policies.
+func (p *PerDomain) WithoutPolicies() Router {
+	return RouterFunc(func(ctx context.Context, domain string) (*Route, error) {
+		router, err := p.choose(domain)
+		if err != nil {
+			return nil, err
+		}
+		return WithoutPolicies(router).Route(ctx, domain)
+	})
+}
+
+func (p *PerDomain) choose(domain string) (Router, error) {
+	if strings.HasPrefix(domain, "[") {
+		return p.router(domain), nil
+	}
+	name, err := asciiName(domain)
+	if err != nil {
+		return nil, errSyntax(domain, err)
+	}
+	return p.router(name), nil
 }
 
 func (p *PerDomain) router(name string) Router {

@@ -62,8 +62,23 @@ type Router struct {
 // Route returns the hosts of the inner router that may be used. If there are none, the error is temporary and wraps
 // [ErrLookup].
 func (r *Router) Route(ctx context.Context, domain string) (*mx.Route, error) {
-	route, err := r.inner().Route(ctx, domain)
-	if err != nil || route == nil || !slices.ContainsFunc(route.Hosts, eligible) {
+	return r.route(ctx, domain, r.inner(), eligible)
+}
+
+// WithoutPolicies returns a router that asks nothing of the hosts to which the DNS has led. It protects those that the host
+// program has named, such as a relay: they aren't the recipient's.
+func (r *Router) WithoutPolicies() mx.Router {
+	inner := mx.WithoutPolicies(r.inner())
+	named := func(h mx.Host) bool { return h.Domains == nil && eligible(h) }
+	return mx.RouterFunc(func(ctx context.Context, domain string) (*mx.Route, error) {
+		return r.route(ctx, domain, inner, named)
+	})
+}
+
+// route protects those of the inner router's hosts that are to be.
+func (r *Router) route(ctx context.Context, domain string, inner mx.Router, which func(mx.Host) bool) (*mx.Route, error) {
+	route, err := inner.Route(ctx, domain)
+	if err != nil || route == nil || !slices.ContainsFunc(route.Hosts, which) {
 		return route, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(r.Timeout, routeTimeout))
@@ -73,6 +88,9 @@ func (r *Router) Route(ctx context.Context, domain string) (*mx.Route, error) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, maxLookups)
 	for i := range hosts {
+		if !which(hosts[i]) {
+			continue
+		}
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
@@ -101,9 +119,6 @@ func eligible(host mx.Host) bool {
 
 // protect tightens what is demanded of a host. Its error means that the host is not to be used.
 func (r *Router) protect(ctx context.Context, domain string, host *mx.Host) error {
-	if !eligible(*host) {
-		return nil
-	}
 	base, records, err := r.records(ctx, host)
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrLookup, err)

@@ -190,3 +190,20 @@ func TestZeroRouter(t *testing.T) {
 		t.Errorf("%+v, %v", route, err)
 	}
 }
+
+// Without policies, hosts that the DNS has named are what they were; one that the host program has named stays protected.
+func TestWithoutPolicies(t *testing.T) {
+	record := (*identity)(nil).issue(t, nil, "mx.example.org").tlsa(3, 1, 1)
+	inner := fixed(
+		mx.Host{Name: "mx.example.org", Port: 25, Secure: true, Domains: []string{"example.org"}},
+		mx.Host{Name: "relay.example.org", Port: 25, Secure: true},
+	)
+	route, err := mx.WithoutPolicies(&Router{Inner: inner, DNS: vouching(record)}).Route(t.Context(), "example.org")
+	must(t, err)
+	if h := route.Hosts[0]; h.TLS != mx.Opportunistic || h.Verify != nil {
+		t.Errorf("%+v", h)
+	}
+	if h := route.Hosts[1]; h.TLS != mx.Required || h.Verify == nil {
+		t.Errorf("%+v", h)
+	}
+}

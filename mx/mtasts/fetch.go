@@ -96,17 +96,14 @@ func newTransport() *http.Transport {
 }
 
 // publicOnly refuses to connect to an address that isn't public: anybody's DNS could point us at servers inside. It sees the
-// address that is dialled, whatever the DNS said before. What is public is for an [mx.Resolver] to say.
-func publicOnly(ctx context.Context, _, address string, _ syscall.RawConn) error {
+// address that is dialled, whatever the DNS said before.
+func publicOnly(_ context.Context, _, address string, _ syscall.RawConn) error {
 	dialled, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
 	}
-	addr := dialled.Addr().Unmap()
-	literal := "[" + addr.String() + "]"
-	if addr.Is6() {
-		literal = "[IPv6:" + addr.String() + "]"
+	if !mx.Public(dialled.Addr()) {
+		return fmt.Errorf("%v is not public", dialled.Addr())
 	}
-	_, err = (&mx.Resolver{}).Route(ctx, literal)
-	return err
+	return nil
 }

@@ -60,6 +60,9 @@ func (r *Router) Route(ctx context.Context, domain string) (*mx.Route, error) {
 	return r.apply(name, policy, route)
 }
 
+// WithoutPolicies returns the inner router, without policies of its own.
+func (r *Router) WithoutPolicies() mx.Router { return mx.WithoutPolicies(r.inner()) }
+
 // Close ends what goes on in the background and waits for it. A Router that isn't closed is done with it after Timeout. After
 // Close, a Route refreshes no policies.
 func (r *Router) Close() { r.flights.close() }

@@ -194,3 +194,17 @@ func TestDowngrade(t *testing.T) {
 		})
 	}
 }
+
+// Without policies, nobody is asked for one, and the hosts are what they were.
+func TestWithoutPolicies(t *testing.T) {
+	w := newWorld(t)
+	defer w.Close()
+	w.announce("example.org", "1", file(Enforce, week, "other.example.org"))
+	route, err := mx.WithoutPolicies(w.Router).Route(t.Context(), "example.org")
+	if err != nil || len(route.Hosts) != 2 || route.Hosts[0].TLS != mx.Opportunistic {
+		t.Errorf("%+v, %v", route, err)
+	}
+	if w.asked["example.org"] > 0 {
+		t.Error("the policy host was asked")
+	}
+}

@@ -64,8 +64,8 @@ func ExamplePolicy_Limits() {
 		fmt.Println(string(limits))
 	}
 	// Output:
-	// {"connections":8,"start":2,"messages":100,"lifetime":"5m","idle":"5s","message_rate":{"n":100,"per":"1h","burst":5}}
-	// {"connections":5,"start":2,"messages":20,"lifetime":"5m","idle":"5s"}
+	// {"connections":8,"start":2,"messages":100,"lifetime":"5m","idle":"5s","rest":"1m","message_rate":{"n":100,"per":"1h","burst":5}}
+	// {"connections":5,"start":2,"messages":20,"lifetime":"5m","idle":"5s","rest":"1m"}
 }
 
 // What a reply has asked for is laid under a site's limits while it is in force.

@@ -48,6 +48,7 @@ type limitsJSON struct {
 	Messages       int      `json:"messages,omitzero"`
 	Lifetime       duration `json:"lifetime,omitzero"`
 	Idle           duration `json:"idle,omitzero"`
+	Rest           duration `json:"rest,omitzero"`
 	MessageRate    rateJSON `json:"message_rate,omitzero"`
 	ConnectionRate rateJSON `json:"connection_rate,omitzero"`
 }
@@ -67,13 +68,13 @@ func (j rateJSON) rate() Rate { return Rate{j.N, time.Duration(j.Per), j.Burst} 
 
 func (l Limits) form() limitsJSON {
 	return limitsJSON{
-		l.Connections, l.Start, l.Messages, duration(l.Lifetime), duration(l.Idle), l.MessageRate.form(), l.ConnectionRate.form(),
+		l.Connections, l.Start, l.Messages, duration(l.Lifetime), duration(l.Idle), duration(l.Rest), l.MessageRate.form(), l.ConnectionRate.form(),
 	}
 }
 
 func (j limitsJSON) limits() Limits {
 	return Limits{
-		j.Connections, j.Start, j.Messages, time.Duration(j.Lifetime), time.Duration(j.Idle), j.MessageRate.rate(), j.ConnectionRate.rate(),
+		j.Connections, j.Start, j.Messages, time.Duration(j.Lifetime), time.Duration(j.Idle), time.Duration(j.Rest), j.MessageRate.rate(), j.ConnectionRate.rate(),
 	}
 }
 

@@ -21,8 +21,8 @@ func TestJSON(t *testing.T) {
 		{Rate{N: 1, Per: time.Hour + 10*time.Second}, `{"n":1,"per":"1h0m10s"}`},
 		{Rate{N: 1, Per: 1500 * time.Microsecond}, `{"n":1,"per":"1.5ms"}`},
 		{Limits{}, `{}`},
-		{Limits{5, 2, 50, 5 * time.Minute, 5 * time.Second, Rate{N: 1, Per: time.Second}, Rate{N: 2, Per: time.Minute, Burst: 3}},
-			`{"connections":5,"start":2,"messages":50,"lifetime":"5m","idle":"5s",` +
+		{Limits{5, 2, 50, 5 * time.Minute, 5 * time.Second, time.Minute, Rate{N: 1, Per: time.Second}, Rate{N: 2, Per: time.Minute, Burst: 3}},
+			`{"connections":5,"start":2,"messages":50,"lifetime":"5m","idle":"5s","rest":"1m",` +
 				`"message_rate":{"n":1,"per":"1s"},"connection_rate":{"n":2,"per":"1m","burst":3}}`},
 		{Order{Rule: "google 4.7.28", Action: Pause, For: 30 * time.Minute}, `{"rule":"google 4.7.28","action":"pause","for":"30m"}`},
 		{Order{Rule: "r", Action: Slow, For: time.Hour, Rate: Rate{N: 1, Per: time.Minute}, Connections: 1, Messages: 2},

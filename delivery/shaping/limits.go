@@ -15,13 +15,16 @@ type Limits struct {
 	Lifetime time.Duration
 	// Idle is how long a connection may wait for its next message. Defaults to 5 seconds.
 	Idle time.Duration
+	// Rest is how long a site whose connections fail is left alone, at first; it doubles each time, up to fifty times as much.
+	// Defaults to 1 minute.
+	Rest time.Duration
 	// MessageRate and ConnectionRate are how often a message, or a connection, may begin. Default to no limit. A rate that
 	// lies below is lifted by one that is too high to be reached.
 	MessageRate, ConnectionRate Rate
 }
 
 // defaults is what lies below everything else.
-var defaults = Limits{Connections: 20, Start: 2, Messages: 100, Lifetime: 300 * time.Second, Idle: 5 * time.Second}
+var defaults = Limits{Connections: 20, Start: 2, Messages: 100, Lifetime: 300 * time.Second, Idle: 5 * time.Second, Rest: time.Minute}
 
 // Over lays l over base: fields that l leaves zero are those of base.
 func (l Limits) Over(base Limits) Limits {
@@ -30,6 +33,7 @@ func (l Limits) Over(base Limits) Limits {
 	over(&l.Messages, base.Messages)
 	over(&l.Lifetime, base.Lifetime)
 	over(&l.Idle, base.Idle)
+	over(&l.Rest, base.Rest)
 	over(&l.MessageRate, base.MessageRate)
 	over(&l.ConnectionRate, base.ConnectionRate)
 	return l
@@ -68,7 +72,7 @@ func (l Limits) check() error {
 		value int64
 	}{
 		{"Connections", int64(l.Connections)}, {"Start", int64(l.Start)}, {"Messages", int64(l.Messages)},
-		{"Lifetime", int64(l.Lifetime)}, {"Idle", int64(l.Idle)},
+		{"Lifetime", int64(l.Lifetime)}, {"Idle", int64(l.Idle)}, {"Rest", int64(l.Rest)},
 	} {
 		if f.value < 0 {
 			return within(f.name, problem("is negative"))

@@ -15,7 +15,7 @@ func TestPolicyLimits(t *testing.T) {
 			"mx.google.com":       {Messages: 80},
 			"a.example,b.example": {Start: 9, Connections: 3, ConnectionRate: second},
 			"smtp.example.com:587": {
-				Connections: 1, Start: 2, Messages: 3, Lifetime: 4, Idle: 5, MessageRate: second, ConnectionRate: hour,
+				Connections: 1, Start: 2, Messages: 3, Lifetime: 4, Idle: 5, Rest: 6, MessageRate: second, ConnectionRate: hour,
 			},
 		},
 	}
@@ -29,16 +29,16 @@ func TestPolicyLimits(t *testing.T) {
 	}{
 		{"shipped", Policy{}, "a.example,b.example", defaults},
 		{"no name", Policy{}, "", defaults},
-		{"shipped provider", Policy{}, "google", Limits{5, 2, 50, 300 * time.Second, 5 * time.Second, Rate{}, Rate{}}},
-		{"start is no more than all", Policy{Default: Limits{Connections: 1}}, "a.example", Limits{1, 1, 100, 300 * time.Second, 5 * time.Second, Rate{}, Rate{}}},
-		{"default", policy, "c.example", Limits{30, 2, 100, 300 * time.Second, time.Minute, hour, Rate{}}},
-		{"site", policy, "a.example,b.example", Limits{3, 3, 100, 300 * time.Second, time.Minute, hour, second}},
-		{"site in capitals", policy, "A.example,b.EXAMPLE", Limits{3, 3, 100, 300 * time.Second, time.Minute, hour, second}},
-		{"site that says all", policy, "smtp.example.com:587", Limits{1, 1, 3, 4, 5, second, hour}},
-		{"over a provider over the default", policy, "google", Limits{5, 2, 70, 300 * time.Second, time.Minute, second, Rate{}}},
-		{"hosts of a provider", policy, "alt1.google.com,aspmx2.googlemail.com", Limits{5, 2, 70, 300 * time.Second, time.Minute, second, Rate{}}},
-		{"a site over the provider's name", policy, "mx.google.com", Limits{5, 2, 80, 300 * time.Second, time.Minute, second, Rate{}}},
-		{"bare", bare, "google", Limits{30, 2, 70, 300 * time.Second, time.Minute, second, Rate{}}},
+		{"shipped provider", Policy{}, "google", Limits{5, 2, 50, 300 * time.Second, 5 * time.Second, time.Minute, Rate{}, Rate{}}},
+		{"start is no more than all", Policy{Default: Limits{Connections: 1}}, "a.example", Limits{1, 1, 100, 300 * time.Second, 5 * time.Second, time.Minute, Rate{}, Rate{}}},
+		{"default", policy, "c.example", Limits{30, 2, 100, 300 * time.Second, time.Minute, time.Minute, hour, Rate{}}},
+		{"site", policy, "a.example,b.example", Limits{3, 3, 100, 300 * time.Second, time.Minute, time.Minute, hour, second}},
+		{"site in capitals", policy, "A.example,b.EXAMPLE", Limits{3, 3, 100, 300 * time.Second, time.Minute, time.Minute, hour, second}},
+		{"site that says all", policy, "smtp.example.com:587", Limits{1, 1, 3, 4, 5, 6, second, hour}},
+		{"over a provider over the default", policy, "google", Limits{5, 2, 70, 300 * time.Second, time.Minute, time.Minute, second, Rate{}}},
+		{"hosts of a provider", policy, "alt1.google.com,aspmx2.googlemail.com", Limits{5, 2, 70, 300 * time.Second, time.Minute, time.Minute, second, Rate{}}},
+		{"a site over the provider's name", policy, "mx.google.com", Limits{5, 2, 80, 300 * time.Second, time.Minute, time.Minute, second, Rate{}}},
+		{"bare", bare, "google", Limits{30, 2, 70, 300 * time.Second, time.Minute, time.Minute, second, Rate{}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -123,11 +123,11 @@ func TestSlowed(t *testing.T) {
 		order Order
 		want  Limits
 	}{
-		{"connections", Order{Action: Slow, Connections: 3}, Limits{3, 3, 50, 0, 0, Rate{10, time.Second, 0}, Rate{}}},
+		{"connections", Order{Action: Slow, Connections: 3}, Limits{3, 3, 50, 0, 0, 0, Rate{10, time.Second, 0}, Rate{}}},
 		{"more connections", Order{Action: Slow, Connections: 11}, limits},
-		{"messages", Order{Action: Slow, Messages: 7}, Limits{10, 4, 7, 0, 0, Rate{10, time.Second, 0}, Rate{}}},
+		{"messages", Order{Action: Slow, Messages: 7}, Limits{10, 4, 7, 0, 0, 0, Rate{10, time.Second, 0}, Rate{}}},
 		{"more messages", Order{Action: Slow, Messages: 51}, limits},
-		{"rate", Order{Action: Slow, Rate: Rate{N: 599, Per: time.Minute, Burst: 9}}, Limits{10, 4, 50, 0, 0, Rate{599, time.Minute, 9}, Rate{}}},
+		{"rate", Order{Action: Slow, Rate: Rate{N: 599, Per: time.Minute, Burst: 9}}, Limits{10, 4, 50, 0, 0, 0, Rate{599, time.Minute, 9}, Rate{}}},
 		{"same rate", Order{Action: Slow, Rate: Rate{N: 600, Per: time.Minute, Burst: 9}}, limits},
 		{"higher rate", Order{Action: Slow, Rate: Rate{N: 601, Per: time.Minute}}, limits},
 		{"nothing", Order{Action: Slow}, limits},

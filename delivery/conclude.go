@@ -8,31 +8,26 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postroad/postroad/delivery/internal/verdict"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/retry"
 )
 
-// keptAttempts is how many attempts stay with a job; Job.Tries counts all of them.
-const keptAttempts = 20
-
 // conclude decides what the attempt means for the job, composes the report that follows from it, and commits both at once.
 func (r *run) conclude(t *try) error {
-	j, now := t.job, time.Now()
-	record(j, t, now)
-	r.reschedule(j, t, now)
+	rules := verdict.Rules{Retry: survivingPolicy{r.Sender, t.job.Key}, MaxWait: r.config.MaxWait, Hold: r.holds(t)}
+	j, now, random := t.job, time.Now(), rand.New(globalRand{})
+	if t.Tried() {
+		now = t.Began.Add(t.Took) // the waits are from the answer on, however long its commit has waited for others
+	}
+	rules.Conclude(j, &t.Attempt, now, random)
 	report, err := r.report(j, now)
 	if err != nil {
-		r.observe(Trouble{Time: now, Key: j.Key, Err: err})
+		r.trouble(j.Key, err)
 	}
-	if ended(j) {
-		j.Finished, j.Held = now, false
-	} else if pending(j) == 0 {
-		j.Due = r.nextDue(j, t, now)
-	}
-	ctx, cancel := r.commitContext()
-	defer cancel()
+	rules.Finish(j, &t.Attempt, now, random)
 	var stored []*queue.Entry
-	err = r.commit(ctx, j, func() []*queue.Entry { stored = report.entries(); return stored })
+	err = r.commit(r.last, j, func() []*queue.Entry { stored = report.entries(); return stored })
 	if err == nil {
 		r.tell(j, t, report, now) // before the report sets out, so that an observer hears of things in their order
 	}
@@ -42,168 +37,52 @@ func (r *run) conclude(t *try) error {
 	return err
 }
 
-// commitContext is what the commit of an outcome waits by: when Run must stop, what has happened is still worth a moment.
-func (r *run) commitContext() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.hard))
-	stop := context.AfterFunc(r.hard, func() { time.AfterFunc(claimLimit, cancel) })
-	return ctx, func() { stop(); cancel() }
+// survivingPolicy asks the host program's policy. One that panics is taken for retry.Backoff{}, since what the attempt has found
+// out must be committed in any case: who has the message is not to get it again.
+type survivingPolicy struct {
+	*Sender
+	key queue.Key
 }
 
-// record puts what the attempt found out into the job.
-func record(j *queue.Job, t *try, now time.Time) {
-	if !t.attempted() {
-		return
-	}
-	j.Tries++
-	j.Lapses = 0
-	a := queue.Attempt{Time: t.began, Took: now.Sub(t.began), TLS: t.tls, Uncertain: t.uncertain()}
-	most := 0
-	for i, res := range t.results {
-		if !res.tried {
-			continue
-		}
-		rcpt := &j.Recipients[i]
-		rcpt.Reply = res.reply
-		switch res.verdict.Outcome {
-		case retry.Delivered:
-			rcpt.State, rcpt.Uncertain = queue.Delivered, false
-		case retry.Permanent:
-			rcpt.State = queue.Failed
-		case retry.Uncertain:
-			rcpt.Uncertain = true
-		}
-		if w := weight(res.verdict.Outcome); w > most {
-			a.Reply, most = res.reply, w
-		}
-	}
-	j.Attempts = append(j.Attempts, a)
-	if n := len(j.Attempts); n > keptAttempts {
-		j.Attempts = append([]queue.Attempt(nil), j.Attempts[n-keptAttempts:]...)
-	}
-}
-
-// weight orders outcomes by how much they decide about the job: the reply of the weightiest stands for the attempt, and is
-// what the policy hears.
-func weight(o retry.Outcome) int {
-	switch o {
-	case retry.Uncertain:
-		return 4
-	case retry.Delivered:
-		return 1
-	case retry.Permanent:
-		return 2
-	}
-	return 3
-}
-
-// reschedule decides about the recipients that are still pending: a next attempt, or none because the message has expired or
-// the policy gives up.
-func (r *run) reschedule(j *queue.Job, t *try, now time.Time) {
-	if pending(j) == 0 {
-		return
-	}
-	if !j.Message.Expires.After(now) {
-		giveUp(j, "The message expired before it could be delivered.")
-		return
-	}
-	due := r.nextDue(j, t, now)
-	if due.IsZero() {
-		giveUp(j, fmt.Sprintf("It was given up after %d attempts.", j.Tries))
-		return
-	}
-	j.Due = due
-	j.Held = j.Held || t.uncertain() && r.config.Uncertain == HoldUncertain
-}
-
-// nextDue asks the policy for the next attempt; zero means none. What the Sender adds to the policy's wait by itself is
-// bounded by Config.MaxWait, and no wait reaches past the expiry.
-func (r *run) nextDue(j *queue.Job, t *try, now time.Time) time.Time {
-	var last queue.Reply
-	if n := len(j.Attempts); n > 0 {
-		last = j.Attempts[n-1].Reply
-	}
-	wait, ok := r.next(j.Key, retry.Attempt{
-		N:        max(j.Tries, 1),
-		Enqueued: j.Message.Enqueued,
-		Now:      now,
-		Expires:  j.Message.Expires,
-		Code:     last.Code,
-		Enhanced: last.Enhanced,
-		Rand:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-	})
-	if !ok {
-		if pending(j) > 0 {
-			return time.Time{}
-		}
-		wait = time.Hour // only a report is owed, which no policy may give up
-	}
-	wait = max(wait, 0)
-	more, _ := retry.Hint(last.Text)
-	if t.uncertain() { // a second copy is worse than a late first one
-		more = max(more, 2*wait)
-	}
-	if r.config.MaxWait > 0 {
-		more = min(more, r.config.MaxWait)
-	}
-	due := now.Add(max(wait, more))
-	if due.After(j.Message.Expires) {
-		return j.Message.Expires
-	}
-	return due
-}
-
-// next asks the policy. One that panics is taken for retry.Backoff{}, since what the attempt has found out must be committed
-// in any case: who has the message is not to get it again.
-func (r *run) next(k queue.Key, a retry.Attempt) (wait time.Duration, ok bool) {
-	err := guard(func() error { wait, ok = r.config.Retry.Next(a); return nil })
+func (p survivingPolicy) Next(a retry.Attempt) (wait time.Duration, ok bool) {
+	err := guard(func() error { wait, ok = p.config.Retry.Next(a); return nil })
 	if err != nil {
-		r.observe(Trouble{Time: a.Now, Key: k, Err: err})
+		p.trouble(p.key, err)
 		return retry.Backoff{}.Next(a)
 	}
 	return wait, ok
 }
 
-func giveUp(j *queue.Job, why string) {
-	for i := range j.Recipients {
-		if rcpt := &j.Recipients[i]; rcpt.State == queue.Pending {
-			rcpt.State, rcpt.Reason = queue.Failed, why
-		}
-	}
-}
+// globalRand is the program's randomness, to be drawn from by any goroutine.
+type globalRand struct{}
 
-func pending(j *queue.Job) (n int) {
-	for i := range j.Recipients {
-		if j.Recipients[i].State == queue.Pending {
-			n++
-		}
-	}
-	return n
-}
-
-// ended reports whether every recipient of j has.
-func ended(j *queue.Job) bool {
-	for i := range j.Recipients {
-		if !j.Recipients[i].State.Final() {
-			return false
-		}
-	}
-	return true
-}
+func (globalRand) Uint64() uint64 { return rand.Uint64() }
 
 // tell logs and reports what has been committed.
 func (r *run) tell(j *queue.Job, t *try, report *report, now time.Time) {
-	if t.attempted() {
-		if err := guard(func() error { r.log(j, t, now); return nil }); err != nil {
-			r.observe(Trouble{Time: now, Key: j.Key, Err: err})
+	if t.Tried() {
+		r.counters.add(countAttempts, 1)
+		err := guard(func() error {
+			if r.logged() {
+				r.log(j, t)
+			}
+			return nil
+		})
+		if err != nil {
+			r.trouble(j.Key, err)
 		}
 	}
-	for i, res := range t.results {
-		if !res.tried {
+	if !r.observed() {
+		return
+	}
+	for i := range t.Results {
+		res := &t.Results[i]
+		if !res.Tried {
 			continue
 		}
 		e := Attempted{
-			Time: t.began, Took: now.Sub(t.began), Key: j.Key, Message: j.Message, Recipient: j.Recipients[i].Address,
-			Outcome: outcome(&j.Recipients[i], res), Reply: res.reply, TLS: t.tls, Try: j.Tries,
+			Time: t.Began, Took: t.Took, Key: j.Key, Message: j.Message, Recipient: j.Recipients[i].Address,
+			Outcome: outcome(&j.Recipients[i], res), Reply: res.Reply, TLS: t.TLS, QueueID: res.QueueID, Try: j.Tries,
 		}
 		if j.Recipients[i].State == queue.Pending && !j.Held {
 			e.Due = j.Due
@@ -217,30 +96,51 @@ func (r *run) tell(j *queue.Job, t *try, report *report, now time.Time) {
 		}
 		r.observe(b)
 	}
-	if j.Held && t.uncertain() {
+	if t.Tried() && verdict.Delayed(j, r.config.DelayAfter) {
+		r.observe(delayed(j, now))
+	}
+	r.tellDowngrades(t, now)
+	if j.Held && t.Uncertain() {
 		r.observe(Held{Time: now, Key: j.Key, Message: j.Message, Why: "the outcome of an attempt is uncertain"})
 	}
 }
 
-func outcome(rcpt *queue.Recipient, res result) Outcome {
+func delayed(j *queue.Job, now time.Time) Delayed {
+	e := Delayed{Time: now, Key: j.Key, Message: j.Message}
+	for _, rcpt := range j.Recipients {
+		if rcpt.State == queue.Pending {
+			e.Recipients = append(e.Recipients, rcpt)
+		}
+	}
+	if !j.Held {
+		e.Due = j.Due
+	}
+	return e
+}
+
+func outcome(rcpt *queue.Recipient, res *verdict.Result) Outcome {
 	switch {
 	case rcpt.State == queue.Delivered:
 		return OutcomeDelivered
 	case rcpt.State != queue.Pending:
 		return OutcomeFailed
-	case res.verdict.Outcome == retry.Uncertain:
+	case res.Verdict.Outcome == retry.Uncertain:
 		return OutcomeUncertain
 	}
 	return OutcomeDeferred
 }
 
+// logged reports whether anybody reads the log. It is asked before log is called, whose large frame showed in profiles as stacks
+// that grow for it.
+func (r *run) logged() bool { return r.config.Log.Enabled(context.Background(), slog.LevelInfo) }
+
 // log writes the attempt's one line.
-func (r *run) log(j *queue.Job, t *try, now time.Time) {
+func (r *run) log(j *queue.Job, t *try) {
 	a := &j.Attempts[len(j.Attempts)-1]
 	var to []string
 	outcomes := make(map[Outcome]int)
-	for i, res := range t.results {
-		if res.tried {
+	for i := range t.Results {
+		if res := &t.Results[i]; res.Tried {
 			to = append(to, j.Recipients[i].Address)
 			outcomes[outcome(&j.Recipients[i], res)]++
 		}
@@ -260,7 +160,7 @@ func (r *run) log(j *queue.Job, t *try, now time.Time) {
 		slog.String("host", a.Reply.Host),
 		slog.String("reply", replyLine(a.Reply)),
 		slog.String("outcome", strings.Join(words, ", ")),
-		slog.Duration("took", now.Sub(t.began)))
+		slog.Duration("took", t.Took))
 }
 
 // replyLine writes a reply on one line.

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/mx"
+	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/retry"
 	"github.com/postroad/postroad/smtpclient"
 )
@@ -31,16 +33,34 @@ type Config struct {
 	Lifetime time.Duration
 	// MaxSize is how many octets a message may have. Defaults to 25 MB (25,000,000).
 	MaxSize int64
-	// Concurrency is how many attempts are made at once. Defaults to 500.
+	// Concurrency is how many connections there are at once. Those that no host has greeted yet are at most half of them.
+	// Defaults to 500.
 	Concurrency int
-	// PerSite is how many attempts are made at once to one site: one provider, or one set of MX hosts. Defaults to 10.
-	PerSite int
+	// Shaping says how gently mail is sent: connections and rates by site, tenant, sender and source, and what a server's
+	// "slow down" means. It isn't changed once it is in use. The zero value is careful with everyone.
+	Shaping shaping.Policy
+	// Sources are the addresses that mail is sent from. Defaults to one without a name, of Hostname.
+	Sources []Source
+	// Source chooses one of Sources by its name, for a message and the domain that it goes to. It is called often, and waited for,
+	// so it must not give the Sender commands. A name that there isn't means the first of them. Defaults to the first for all.
+	Source func(m *queue.Message, domain string) string
 	// DrainTimeout is how long after the end of Run's ctx a dialogue that has begun to transfer its message may go on.
 	// Defaults to 30 seconds.
 	DrainTimeout time.Duration
 	// Uncertain is what to do with a message when its connection was lost before the end of the data was answered.
 	// Defaults to RetryUncertain.
 	Uncertain UncertainAction
+	// OnUncertain, if not nil, is asked in such a case, and its answer counts instead of Uncertain. It may look elsewhere
+	// whether the message has arrived; after 30 seconds, and when Run must end, ctx ends and Uncertain counts. It is called
+	// by several goroutines at once.
+	OnUncertain func(ctx context.Context, d UncertainDelivery) UncertainAction
+	// DelayAfter is how long after Enqueue an attempt that isn't the last is reported as [Delayed]. Defaults to 4 hours.
+	DelayAfter time.Duration
+
+	// DowngradeAfter is how long after Enqueue, and after two attempts, a message is sent to a domain that has lost TLS, or a
+	// certificate that proves its host's name, and reported as [Downgraded]. Until then its mail waits for that to come back; mail
+	// that expires soon waits for half of its time. Defaults to 1 hour.
+	DowngradeAfter time.Duration
 
 	// Observer is told what happens. Defaults to nobody.
 	Observer Observer
@@ -49,28 +69,20 @@ type Config struct {
 	// Dial connects to hosts; address is an IP address and port. It must return when ctx ends, as it does when another of the
 	// host's addresses was faster. Defaults to net.Dialer's DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS is the base of the configuration of every connection. If it has a VerifyConnection or VerifyPeerCertificate, a host
-	// that fails it gets nothing in plaintext either. Defaults to Go's own.
+	// TLS is the base of the configuration of every connection: client certificates, roots, versions and cipher suites. If it has
+	// a VerifyConnection or VerifyPeerCertificate, a host that fails it gets nothing in plaintext either. Its MinVersion holds
+	// for hosts with TLS; where nobody demands any, a host that can't do it counts as one whose TLS fails. Defaults to Go's own.
 	TLS *tls.Config
 	// Timeouts bound the steps of a dialogue. Defaults to those of smtpclient.
 	Timeouts smtpclient.Timeouts
 }
 
-// UncertainAction says what becomes of a job whose outcome is uncertain.
-type UncertainAction int
-
-const (
-	// RetryUncertain tries again after twice the usual wait, the same host first, which may deliver a second copy.
-	RetryUncertain UncertainAction = iota
-	// HoldUncertain holds the whole job, with what else is pending in it, until [Sender.Release], [Sender.Withdraw] or its expiry.
-	HoldUncertain
-)
-
 // withDefaults returns c with every default filled in, or an error that names the field that makes no sense.
 func (c Config) withDefaults() (Config, error) {
 	for name, v := range map[string]int64{
 		"MaxWait": int64(c.MaxWait), "Lifetime": int64(c.Lifetime), "MaxSize": c.MaxSize, "Concurrency": int64(c.Concurrency),
-		"PerSite": int64(c.PerSite), "DrainTimeout": int64(c.DrainTimeout),
+		"DrainTimeout": int64(c.DrainTimeout), "DelayAfter": int64(c.DelayAfter),
+		"DowngradeAfter": int64(c.DowngradeAfter),
 	} {
 		if v < 0 {
 			return c, fmt.Errorf("delivery: Config.%s is negative", name)
@@ -84,14 +96,17 @@ func (c Config) withDefaults() (Config, error) {
 	if !validHostname(c.Hostname) {
 		return c, fmt.Errorf("delivery: Config.Hostname %.100q is not a host name", c.Hostname)
 	}
+	if err := c.Shaping.Check(); err != nil {
+		return c, fmt.Errorf("delivery: Config.Shaping: %w", err)
+	}
+	if err := c.checkSources(); err != nil {
+		return c, err
+	}
 	if c.Router == nil {
 		c.Router = &mx.Resolver{Hostname: c.Hostname}
 	}
 	if c.Retry == nil {
 		c.Retry = retry.Backoff{}
-	}
-	if c.Observer == nil {
-		c.Observer = ObserverFunc(func(Event) {})
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -99,7 +114,8 @@ func (c Config) withDefaults() (Config, error) {
 	defaultTo(&c.Lifetime, 5*24*time.Hour)
 	defaultTo(&c.MaxSize, 25_000_000)
 	defaultTo(&c.Concurrency, 500)
-	defaultTo(&c.PerSite, 10)
+	defaultTo(&c.DelayAfter, 4*time.Hour)
+	defaultTo(&c.DowngradeAfter, time.Hour)
 	defaultTo(&c.DrainTimeout, 30*time.Second)
 	return c, nil
 }

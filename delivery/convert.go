@@ -22,7 +22,7 @@ var noDomain = queue.Reply{Phase: "route", Code: 550, Enhanced: "5.1.2"}
 
 // routeFailed says what a routing error means. That a domain doesn't exist is believed when it was so at the attempt
 // before, too: one wrong answer bounces nothing.
-func routeFailed(j *queue.Job, err error) (queue.Reply, retry.Verdict) {
+func routeFailed(j *queue.Job, to string, err error) (queue.Reply, retry.Verdict) {
 	verdict := retry.Verdict{Outcome: retry.Temporary}
 	e := new(mx.Error)
 	if !errors.As(err, &e) {
@@ -39,7 +39,7 @@ func routeFailed(j *queue.Job, err error) (queue.Reply, retry.Verdict) {
 			return reply, verdict
 		}
 	}
-	if e.Permanent {
+	if e.Permanent && to == j.Domain { // nobody's mail bounces for a mistake in what it was rerouted to
 		verdict.Outcome = retry.Permanent
 	}
 	return reply, verdict
@@ -66,10 +66,14 @@ func classify(host mx.Host, s *smtpclient.Session, res smtpclient.Result, accept
 		r = errorReply(host, res.Err)
 		uncertain = res.Err.Uncertain
 	}
-	return r, retry.Classify(retry.Reply{
+	v := retry.Classify(retry.Reply{
 		Phase: retry.Phase(r.Phase), Code: r.Code, Enhanced: r.Enhanced, Uncertain: uncertain, Accepted: accepted,
 		Relay: host.Auth != nil,
 	})
+	if unable(&res) { // RFC 8689, section 4.2.1: the next host may know more
+		v.Outcome, v.NextHost = retry.Temporary, true
+	}
+	return r, v
 }
 
 func errorReply(host mx.Host, e *smtpclient.Error) queue.Reply {
@@ -101,7 +105,7 @@ func clip(s string) string {
 // preferLast puts the host first that may have the message already, if the last attempt's outcome is uncertain: it is the
 // one that may recognise a second copy.
 func preferLast(hosts []mx.Host, j *queue.Job) []mx.Host {
-	if len(j.Attempts) == 0 || !j.Attempts[len(j.Attempts)-1].Uncertain {
+	if !unsure(j) {
 		return hosts
 	}
 	last := j.Attempts[len(j.Attempts)-1].Reply.Host
@@ -118,6 +122,9 @@ func preferLast(hosts []mx.Host, j *queue.Job) []mx.Host {
 	return hosts
 }
 
+// unsure reports whether the last attempt's outcome is uncertain.
+func unsure(j *queue.Job) bool { return len(j.Attempts) > 0 && j.Attempts[len(j.Attempts)-1].Uncertain }
+
 // sessionOptions joins what the host program, the route and the message say about a session.
 func (s *Sender) sessionOptions(host mx.Host, demand queue.TLS) *smtpclient.Options {
 	o := &smtpclient.Options{
@@ -128,7 +135,7 @@ func (s *Sender) sessionOptions(host mx.Host, demand queue.TLS) *smtpclient.Opti
 		Timeouts:   s.config.Timeouts,
 	}
 	switch {
-	case host.TLS == mx.Verified || demand == queue.TLSVerified:
+	case host.TLS == mx.Verified, demand == queue.TLSVerified, demand == queue.RequireTLS && host.Verify == nil:
 		o.TLS = smtpclient.VerifiedTLS
 	case host.TLS == mx.Required || demand == queue.TLSRequired || host.Verify != nil:
 		o.TLS = smtpclient.RequiredTLS
@@ -177,7 +184,7 @@ func tlsVersion(s *smtpclient.Session) string {
 
 // envelope is what is said of a job's message and of its recipients at indexes. UTF8 is what the message demands; what an
 // address demands concerns that address alone, and smtpclient sees to it.
-func envelope(j *queue.Job, indexes []int) *smtpclient.Envelope {
+func envelope(j *queue.Job, s *smtpclient.Session, indexes []int) *smtpclient.Envelope {
 	m := &j.Message
 	e := &smtpclient.Envelope{
 		From: reversePath(j),
@@ -186,6 +193,7 @@ func envelope(j *queue.Job, indexes []int) *smtpclient.Envelope {
 			UTF8:       m.UTF8,
 			Return:     smtp.DSNReturn(m.Return),
 			EnvelopeID: m.EnvelopeID,
+			RequireTLS: requires(j, s),
 		},
 	}
 	if m.EightBit {

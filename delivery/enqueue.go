@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	"time"
 
 	"github.com/postroad/postroad/delivery/internal/address"
@@ -32,7 +31,11 @@ func (s *Sender) Enqueue(ctx context.Context, m Message) (Receipt, error) {
 	}
 	added, err := s.queue.Enqueue(ctx, e)
 	if added {
-		s.observe(Queued{Time: time.Now(), Message: e.Message, To: recipients(e)})
+		event := Queued{Time: time.Now(), Message: e.Message}
+		if s.observed() {
+			event.To = recipients(e)
+		}
+		s.observe(event)
 	}
 	if err == nil || errors.Is(err, queue.ErrInDoubt) {
 		s.noteEntry(e) // though it may not be new, or not there: nobody else need ever have told Run of it
@@ -94,8 +97,7 @@ func hashID(words ...string) queue.ID {
 
 // writeString hashes s so that no two lists of strings hash alike.
 func writeString(h hash.Hash, s string) {
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
-	io.WriteString(h, s)
+	h.Write(append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(s)), uint64(len(s))), s...))
 }
 
 // hashEnvelope begins a hash with who a message is from and to.
@@ -134,6 +136,9 @@ func (s *Sender) setBody(e *queue.Entry, m *Message, now time.Time) {
 			return nil, ErrLoop
 		}
 		e.Message.EightBit = facts.EightBit
+		if facts.TLSOptional && e.Message.TLS == queue.TLSDefault {
+			e.Message.TLS = queue.TLSOptional
+		}
 		e.Message.Digest = digest(m, facts.Digest)
 		return head, nil
 	}

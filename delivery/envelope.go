@@ -19,9 +19,9 @@ const (
 
 // setEnvelope checks the addresses and makes the jobs: one for each domain and reverse-path, split where it is large.
 func setEnvelope(e *queue.Entry, m *Message, due time.Time) error {
-	from, err := parseFrom("From", m.From)
+	from, err := parseFrom(m.From)
 	if err != nil {
-		return err
+		return &FieldError{"From", err}
 	}
 	e.Message.From = from
 	if err := checkParameters(m); err != nil {
@@ -34,19 +34,18 @@ func setEnvelope(e *queue.Entry, m *Message, due time.Time) error {
 	seen := make(map[[2]string]bool, len(m.To))
 	jobs := make(map[lot]*queue.Job)
 	for i, to := range m.To {
-		field := fmt.Sprintf("To[%d].", i)
 		a, err := address.Parse(to.Address)
 		if err != nil {
-			return &FieldError{field + "Address", err}
+			return &FieldError{fmt.Sprintf("To[%d].Address", i), err}
 		}
-		from, err := parseFrom(field+"From", to.From)
+		from, err := parseFrom(to.From)
 		if err != nil {
-			return err
+			return &FieldError{fmt.Sprintf("To[%d].From", i), err}
 		}
 		if from == e.Message.From {
 			from = ""
 		}
-		if err := checkRecipientParameters(field, &to); err != nil {
+		if err := checkRecipientParameters(i, &to); err != nil {
 			return err
 		}
 		if twice := [2]string{a.String(), from}; seen[twice] {
@@ -68,13 +67,13 @@ func setEnvelope(e *queue.Entry, m *Message, due time.Time) error {
 	return nil
 }
 
-func parseFrom(field, s string) (string, error) {
+func parseFrom(s string) (string, error) {
 	if s == "" {
 		return "", nil
 	}
 	a, err := address.Parse(s)
 	if err != nil {
-		return "", &FieldError{field, err}
+		return "", err
 	}
 	return a.String(), nil
 }
@@ -82,7 +81,7 @@ func parseFrom(field, s string) (string, error) {
 // checkParameters refuses what no server would be told, or could only refuse, of the message as a whole.
 func checkParameters(m *Message) error {
 	switch m.TLS {
-	case queue.TLSDefault, queue.TLSRequired, queue.TLSVerified:
+	case queue.TLSDefault, queue.TLSRequired, queue.TLSVerified, queue.RequireTLS, queue.TLSOptional:
 	default:
 		return &FieldError{"TLS", fmt.Errorf("%.50q is no demand", m.TLS)}
 	}
@@ -100,24 +99,25 @@ func checkParameters(m *Message) error {
 	return nil
 }
 
-// checkRecipientParameters does the same for a recipient.
-func checkRecipientParameters(field string, to *Recipient) error {
+// checkRecipientParameters does the same for recipient i.
+func checkRecipientParameters(i int, to *Recipient) error {
 	const all = queue.NotifySuccess | queue.NotifyFailure | queue.NotifyDelay
 	if to.Notify != queue.NotifyNever && to.Notify&^all != 0 {
-		return &FieldError{field + "Notify", errors.New("is neither NEVER nor a list of SUCCESS, FAILURE and DELAY")}
+		return &FieldError{fmt.Sprintf("To[%d].Notify", i), errors.New("is neither NEVER nor a list of SUCCESS, FAILURE and DELAY")}
 	}
 	if to.Original == "" {
 		return nil
 	}
+	field := func() string { return fmt.Sprintf("To[%d].Original", i) }
 	kind, original, _ := strings.Cut(to.Original, ";")
 	unicode := strings.EqualFold(kind, "utf-8") || !isASCII(original)
 	switch {
 	case kind == "" || original == "" || strings.ContainsFunc(kind, func(r rune) bool { return !isTypeChar(r) }):
-		return &FieldError{field + "Original", errors.New("is no address type, a semicolon and an address")}
+		return &FieldError{field(), errors.New("is no address type, a semicolon and an address")}
 	case strings.ContainsFunc(original, func(r rune) bool { return r < ' ' || r == 0x7f || r == utf8.RuneError }):
-		return &FieldError{field + "Original", errors.New("has a character that isn't printable")}
+		return &FieldError{field(), errors.New("has a character that isn't printable")}
 	case len(kind)+1+wireLength(original, unicode) > maxOriginal:
-		return &FieldError{field + "Original", fmt.Errorf("has more than %d characters as xtext", maxOriginal)}
+		return &FieldError{field(), fmt.Errorf("has more than %d characters as xtext", maxOriginal)}
 	}
 	return nil
 }

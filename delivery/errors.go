@@ -13,8 +13,10 @@ var (
 	ErrTooLarge = intake.ErrTooLarge
 	// ErrLoop means that a message has passed through so many hosts that it must be going in circles.
 	ErrLoop = errors.New("more than 50 Received lines: mail loop")
-	// ErrInFlight means that a job can't be changed now because it is being sent.
-	ErrInFlight = errors.New("delivery: the job is being sent")
+	// ErrInFlight means that jobs can't be changed now because they are being sent.
+	ErrInFlight = errors.New("delivery: jobs are being sent")
+	// ErrNoNotes means that the queue keeps no notes, without which a lasting command can't be given.
+	ErrNoNotes = errors.New("delivery: the queue keeps no notes")
 	// ErrRunning means that Run was called on a Sender that runs already.
 	ErrRunning = errors.New("delivery: the Sender runs already")
 )

@@ -18,7 +18,7 @@ type ObserverFunc func(Event)
 // Observe calls f.
 func (f ObserverFunc) Observe(e Event) { f(e) }
 
-// Event is one of [Queued], [Attempted], [Bounced], [Held] and [Trouble].
+// Event is one of [Queued], [Attempted], [Delayed], [Bounced], [Held], [Downgraded], [SitePaused], [SiteResumed] and [Trouble].
 type Event interface{ event() }
 
 // Queued says that a message is durable.
@@ -38,8 +38,19 @@ type Attempted struct {
 	Outcome   Outcome
 	Reply     queue.Reply // what decided; its Host is "" if none was reached
 	TLS       string      // protocol version of the connection, "" for plaintext
+	QueueID   string      // the name that the server has given the message, if it was taken and that is known
 	Try       int         // 1 for the first attempt
 	Due       time.Time   // when the next attempt is due; zero if there will be none, or the job is held
+}
+
+// Delayed says that some recipients of a job are still to be tried again, though it was queued longer ago than Config.DelayAfter.
+// There is one for a job, after the first attempt that ends so late.
+type Delayed struct {
+	Time       time.Time
+	Key        queue.Key
+	Message    queue.Message
+	Recipients []queue.Recipient // who is pending
+	Due        time.Time         // when the next attempt is due; zero if the job is held
 }
 
 // Bounced says that delivery to some recipients of a job was given up, in the same commit as the report, if any.
@@ -59,6 +70,33 @@ type Held struct {
 	Why     string
 }
 
+// Downgraded says that an attempt has offered a message to a host with less protection than its domain has had before, after
+// Config.DowngradeAfter had passed. It comes after the attempt's other events. From then on that is what is expected of the domain.
+type Downgraded struct {
+	Time    time.Time
+	Key     queue.Key
+	Message queue.Message
+	Domain  string // the one whose DNS has named the host, or, if the host program has named it, the host
+	Host    string
+	Had     string // "encrypted", or "verified": with a certificate that proves the host's name
+	Has     string // "plaintext" or "encrypted"
+}
+
+// SitePaused says that a site is left alone for a while, because its connections have failed or because a reply asked for it. One
+// that becomes longer is told of again at the time it should have ended. It isn't told of what [Sender.Pause] does.
+type SitePaused struct {
+	Time  time.Time
+	Site  string
+	Until time.Time
+	Why   string // what a host said, what went wrong, or the name of the shaping rule
+}
+
+// SiteResumed says that the pause of a site is over: it is tried again, if anything waits for it. There is none when Run ends.
+type SiteResumed struct {
+	Time time.Time
+	Site string
+}
+
 // Trouble says that something of the Sender's own doesn't work, such as its queue. Work goes on; nothing is lost by it.
 type Trouble struct {
 	Time time.Time
@@ -66,11 +104,15 @@ type Trouble struct {
 	Err  error
 }
 
-func (Queued) event()    {}
-func (Attempted) event() {}
-func (Bounced) event()   {}
-func (Held) event()      {}
-func (Trouble) event()   {}
+func (Queued) event()      {}
+func (Attempted) event()   {}
+func (Delayed) event()     {}
+func (Bounced) event()     {}
+func (Held) event()        {}
+func (SitePaused) event()  {}
+func (SiteResumed) event() {}
+func (Downgraded) event()  {}
+func (Trouble) event()     {}
 
 // Outcome is what an attempt meant for a recipient.
 type Outcome string

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -56,7 +55,8 @@ func TestPanickingPolicyCausesNoDuplicates(t *testing.T) {
 // panickingHandler is a host program's log handler on a bad day.
 type panickingHandler struct{ slog.Handler }
 
-func (panickingHandler) Enabled(context.Context, slog.Level) bool  { return true }
+func (panickingHandler) Enabled(context.Context, slog.Level) bool { return true }
+
 func (panickingHandler) Handle(context.Context, slog.Record) error { panic("log") }
 
 // A log that panics holds up nothing: the report sets out, and the next attempt comes when it is due.
@@ -218,89 +218,6 @@ func TestReportOfAReusedKey(t *testing.T) {
 	})
 }
 
-// lateQueue gets a message from another process when its lanes have just been listed, and wakes who listens then.
-type lateQueue struct {
-	queue.Queue
-	add    func()
-	listen chan struct{} // who listens; nil: nobody
-}
-
-func (q *lateQueue) Wake(ctx context.Context) <-chan struct{} {
-	out := make(chan struct{}, 1)
-	context.AfterFunc(ctx, func() { close(out) })
-	q.listen = out
-	return out
-}
-
-func (q *lateQueue) Jobs(ctx context.Context, f queue.Filter) iter.Seq2[*queue.Job, error] {
-	return func(yield func(*queue.Job, error) bool) {
-		q.Queue.Jobs(ctx, f)(yield)
-		if add := q.add; add != nil && f.Heads {
-			q.add = nil
-			add()
-			if q.listen != nil {
-				q.listen <- struct{}{}
-			}
-		}
-	}
-}
-
-func TestWokenWhileStarting(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		inner := w.queue
-		other, err := delivery.New(inner, w.config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.queue = &lateQueue{Queue: inner, add: func() {
-			if _, err := other.Enqueue(t.Context(), delivery.Message{To: delivery.To("ann@a.example")}); err != nil {
-				t.Error(err)
-			}
-		}}
-		h := w.host("mx.a.example", nil, "a.example")
-		w.start()
-		w.settle(time.Minute)
-		h.wantTaken(t, 1)
-	})
-}
-
-// failingList is a queue whose lanes can't be listed the second time.
-type failingList struct {
-	*wakingQueue
-	lists int
-}
-
-func (q *failingList) Jobs(ctx context.Context, f queue.Filter) iter.Seq2[*queue.Job, error] {
-	if f.Heads {
-		if q.lists++; q.lists == 2 {
-			return func(yield func(*queue.Job, error) bool) { yield(nil, errors.New("no connection")) }
-		}
-	}
-	return q.wakingQueue.Jobs(ctx, f)
-}
-
-func TestWokenByAQueueInTrouble(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		q := &wakingQueue{Queue: w.queue, wake: make(chan struct{})}
-		w.queue = &failingList{wakingQueue: q}
-		h := w.host("mx.a.example", nil, "a.example")
-		w.start()
-		w.settle(time.Second)
-		e, err := w.sender.Prepare(delivery.Message{To: delivery.To("ann@a.example")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := q.Enqueue(t.Context(), e); err != nil {
-			t.Fatal(err)
-		}
-		q.wake <- struct{}{}
-		w.settle(time.Minute)
-		h.wantTaken(t, 1)
-	})
-}
-
 // That the stored message can't be read is nobody's fault but ours: no other host is asked, and no host is blamed.
 func TestUnreadableBodyBlamesNoHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -323,25 +240,6 @@ func TestUnreadableBodyBlamesNoHost(t *testing.T) {
 	})
 }
 
-// A dialogue that Run's end breaks off while the message is being opened counts as not tried.
-func TestDrainWhileOpening(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.queue = &hookedQueue{Queue: w.queue, open: func(ctx context.Context, _ queue.ID) (io.ReadCloser, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}}
-		w.host("mx.a.example", nil, "a.example")
-		w.start()
-		id := w.enqueue("ann@a.example")
-		w.settle(time.Second)
-		w.stop()
-		if j := w.jobs(id)[0]; j.Tries != 0 || len(j.Attempts) != 0 || !j.Leased.IsZero() {
-			t.Errorf("what was broken off is not as it was: %+v", j)
-		}
-	})
-}
-
 // Domains whose routes name no site don't share one.
 func TestRoutesWithoutASite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -360,7 +258,7 @@ func TestRoutesWithoutASite(t *testing.T) {
 			}
 			return route, err
 		})
-		w.config.PerSite = 1
+		w.config.Shaping.Default.Connections = 1
 		w.start()
 		w.enqueue("ann@quick.example") // so that both domains have been routed once
 		w.enqueue("ann@stuck.example")
@@ -439,7 +337,7 @@ func TestWithdrawLargeMessage(t *testing.T) {
 		id := w.enqueue(to...)
 		w.settle(time.Second)
 		slow = true
-		if err := w.sender.Withdraw(t.Context(), id); err != nil {
+		if _, err := w.sender.Withdraw(t.Context(), delivery.Selector{ID: id}); err != nil {
 			t.Error(err)
 		}
 		for _, j := range w.jobs(id) {

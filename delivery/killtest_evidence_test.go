@@ -119,7 +119,7 @@ func (e *evidence) duplicates() (broken []string) {
 
 func (e *evidence) unsettled() (broken []string) {
 	for life, jobs := range e.unsettledJobs() {
-		if len(jobs) > lifeAttempts {
+		if len(jobs) > lifeUnsettled {
 			broken = append(broken, fmt.Sprintf("%d jobs of life %d", len(jobs), life))
 		}
 	}

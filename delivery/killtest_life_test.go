@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery"
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/mx"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/boltqueue"
@@ -55,7 +56,8 @@ type life struct {
 }
 
 const (
-	lifeAttempts  = 16 // deliveries under way at once
+	lifeWorkers   = 16              // connections at once
+	lifeUnsettled = lifeWorkers * 8 // deliveries that aren't stored yet: the Sender promises no more for each connection
 	lifeEnqueuers = 4
 )
 
@@ -68,8 +70,10 @@ func (l life) live() error {
 		Hostname:    fmt.Sprintf("life%d.example", l.Number),
 		Router:      mx.RouterFunc(l.route),
 		Retry:       retry.Schedule{10 * time.Millisecond},
-		Concurrency: lifeAttempts,
-		Observer:    delivery.ObserverFunc(say),
+		Concurrency: lifeWorkers,
+		// The connections that the servers drop are no reason to rest.
+		Shaping:  shaping.Policy{Default: shaping.Limits{Start: lifeWorkers, Rest: 20 * time.Millisecond}},
+		Observer: delivery.ObserverFunc(say),
 	})
 	if err != nil {
 		return err

@@ -30,7 +30,8 @@ type Message struct {
 	SendAt time.Time
 	// Expires is when delivery is given up, and failure reported. Defaults to Config.Lifetime after SendAt.
 	Expires time.Time
-	// TLS is what the message demands of its connections beyond what the route demands. Defaults to nothing.
+	// TLS is what the message demands of its connections beyond what the route demands. Defaults to nothing, or, for a message
+	// with the header field "TLS-Required: No", to queue.TLSOptional.
 	TLS queue.TLS
 	// UTF8 says that the header section needs SMTPUTF8 (RFC 6531). Addresses that need it are noticed without it.
 	UTF8 bool

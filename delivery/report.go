@@ -118,7 +118,9 @@ func (r *run) compose(rep *report, j *queue.Job, told []int, now time.Time) erro
 	rep.message = &queue.Message{
 		ID: id, Tenant: j.Message.Tenant, Digest: sha256.Sum256(rep.body), Enqueued: now, Expires: now.Add(r.config.Lifetime),
 		UTF8: !isASCII(string(head)), EightBit: !isASCII(string(rep.body)),
-		TLS: j.Message.TLS, // what must not be seen in the message must not be seen in the report either
+	}
+	if j.Message.TLS != queue.TLSOptional {
+		rep.message.TLS = j.Message.TLS // what must not be seen in the message must not be seen in the report either
 	}
 	rep.job = queue.Job{Key: queue.Key{ID: id}, Domain: to.Domain, Due: now, Recipients: []queue.Recipient{{Address: to.String()}}}
 	return nil
@@ -180,7 +182,7 @@ func (r *run) attach(d *dsn.Report, j *queue.Job) error {
 		return err
 	}
 	defer body.Close()
-	full := j.Message.Return == queue.ReturnFull && j.Message.Size <= reportedMessage
+	full := j.Message.Return == queue.ReturnFull && j.Message.TLS != queue.RequireTLS && j.Message.Size <= reportedMessage
 	limit := int64(reportedHeader)
 	if full {
 		limit = reportedMessage

@@ -2,7 +2,9 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -32,12 +34,29 @@ func (s *Sender) Run(ctx context.Context) error {
 	defer stop()
 	soft, end := context.WithCancel(ctx)
 	defer end()
+	if err := errors.Join(s.renewRules(soft), s.loadLevels(soft)); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	last, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	defer context.AfterFunc(hard, func() { time.AfterFunc(claimLimit, abandon) })()
 	r := &run{
 		Sender: s,
 		soft:   soft,
 		hard:   hard,
-		state:  schedule.New(schedule.Limits{Total: s.config.Concurrency, PerSite: s.config.PerSite}),
-		events: make(chan schedule.Event),
+		last:   last,
+		state: schedule.New(schedule.Config{
+			Total:  s.config.Concurrency,
+			Policy: s.rules.Load().policy,
+			Rand:   rand.New(globalRand{}),
+			Source: s.sourceOf,
+		}),
+		events:    make(chan schedule.Event, 64),
+		workers:   make(map[schedule.Worker]*worker),
+		returning: make(map[queue.Key]chan struct{}),
 	}
 	var wakes <-chan struct{}
 	if q, ok := s.queue.(queue.Waker); ok {
@@ -52,20 +71,32 @@ func (s *Sender) Run(ctx context.Context) error {
 	if wakes != nil {
 		r.beside.Go(func() { r.followWakes(wakes) })
 	}
+	r.beside.Go(func() { r.keepLevels(soft) })
+	r.state.Step(time.Now(), schedule.Pauses{Pauses: s.rules.Load().pauses()})
 	r.loop(stop)
+	s.stopListening() // before the wait, in which an observer may give commands
 	r.beside.Wait()
+	r.storeLevels(ctx)
 	return nil
 }
 
 // run is one call of Run: it feeds the scheduler with events and does what it says.
 type run struct {
 	*Sender
-	soft   context.Context // ends when nothing new may begin
-	hard   context.Context // ends when what is under way must stop
-	state  *schedule.State
-	events chan schedule.Event // from claims and attempts; the loop receives until all are over
-	claims int                 // claims under way
-	beside sync.WaitGroup      // goroutines that the loop doesn't hear of
+	soft   context.Context     // ends when nothing new may begin
+	hard   context.Context     // ends when what is under way must stop
+	last   context.Context     // ends a moment later: what has happened by then is still to be stored
+	events chan schedule.Event // from claims, workers and commits; the loop receives until all are over
+	beside sync.WaitGroup      // every goroutine but the loop's
+
+	notices notices
+
+	// The loop's own.
+	state   *schedule.State
+	workers map[schedule.Worker]*worker
+	// The claim that is under way, and the jobs on their way back to the queue; each is closed when that is over.
+	claiming  chan struct{}
+	returning map[queue.Key]chan struct{}
 }
 
 // learnLanes puts the lanes that the queue has into the inbox, and that something may have expired.
@@ -88,7 +119,7 @@ func (r *run) followWakes(wakes <-chan struct{}) {
 			if err == nil || r.soft.Err() != nil {
 				break
 			}
-			r.observe(Trouble{Time: time.Now(), Err: err})
+			r.trouble(queue.Key{}, err)
 			select {
 			case <-time.After(wait):
 			case <-r.soft.Done():
@@ -102,41 +133,80 @@ func (r *run) loop(stop context.CancelFunc) {
 	draining := r.soft.Done()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for draining != nil || r.state.Running() > 0 || r.claims > 0 {
+	var set time.Time // when the timer goes off; zero: it doesn't
+	for draining != nil || r.state.Active() > 0 || r.claiming != nil {
 		var event schedule.Event
 		select {
 		case event = <-r.events:
-			if _, ok := event.(schedule.Claimed); ok {
-				r.claims--
-			}
 		case <-r.wake:
-			for _, e := range r.takeInbox() {
+			lanes, orders := r.takeInbox()
+			for _, e := range lanes {
 				r.do(r.state.Step(time.Now(), e))
 			}
+			for _, o := range orders {
+				o.do(r)
+				o.done <- true
+			}
 		case <-timer.C:
+			set = time.Time{}
 		case <-draining:
 			draining, event = nil, schedule.Drain{}
 			defer time.AfterFunc(r.config.DrainTimeout, stop).Stop()
 		}
+		r.over(event)
 		r.do(r.state.Step(time.Now(), event))
-		timer.Stop()
-		if at := r.state.Wake(); !at.IsZero() {
-			timer.Reset(time.Until(at))
+		if at := r.state.Wake(); !at.Equal(set) {
+			timer.Stop()
+			if set = at; !at.IsZero() {
+				timer.Reset(time.Until(at))
+			}
 		}
 	}
 }
 
-// do starts what the scheduler asks for; each answers with an event.
+// over forgets what an event says is over.
+func (r *run) over(e schedule.Event) {
+	switch e := e.(type) {
+	case schedule.Claimed:
+		close(r.claiming)
+		r.claiming = nil
+	case schedule.Settled:
+		if back := r.returning[e.Job.Key]; back != nil {
+			close(back)
+			delete(r.returning, e.Job.Key)
+		}
+	case schedule.Closed:
+		delete(r.workers, e.Worker)
+	}
+}
+
+// do does what the scheduler asks for, or starts it. None of it waits.
 func (r *run) do(actions []schedule.Action) {
 	for _, a := range actions {
 		switch a := a.(type) {
 		case schedule.Claim:
-			r.claims++
-			go func() { r.events <- r.claim(a) }()
+			r.claiming = make(chan struct{})
+			r.beside.Go(func() { r.events <- r.claim(a) })
 		case schedule.Attempt:
-			go func() { r.events <- r.attempt(a) }()
+			if a.New {
+				r.workers[a.Worker] = r.hire(a.Worker)
+			}
+			r.workers[a.Worker].jobs <- a
+		case schedule.Close:
+			close(r.workers[a.Worker].jobs)
+		case schedule.Expire:
+			r.beside.Go(func() { r.expire(a.Job) })
+		case schedule.Return:
+			if r.returning[a.Job.Key] == nil { // else what came of the last time isn't heard of yet
+				r.returning[a.Job.Key] = make(chan struct{})
+			}
+			r.beside.Go(func() { r.putBack(a) })
 		case schedule.Admission:
 			a.Answer <- a.OK
+		case schedule.SitePaused:
+			r.notify(SitePaused{Time: time.Now(), Site: a.Site, Until: a.Until, Why: a.Why})
+		case schedule.SiteResumed:
+			r.notify(SiteResumed{Time: time.Now(), Site: a.Site})
 		}
 	}
 }
@@ -156,47 +226,8 @@ func (r *run) claim(c schedule.Claim) schedule.Claimed {
 		return err
 	})
 	if err != nil {
-		r.observe(Trouble{Time: time.Now(), Err: err})
+		r.trouble(queue.Key{}, err)
 	}
+	claimed.Jobs = r.withoutLapsed(claimed.Jobs)
 	return schedule.Claimed{Claimed: claimed, Err: err}
-}
-
-// attempt tries a claimed job, concludes what follows, and commits that.
-func (r *run) attempt(a schedule.Attempt) schedule.Ended {
-	j := a.Job
-	ended := schedule.Ended{Attempt: a, Lane: j.Lane(), Due: j.Leased, Expires: j.Message.Expires}
-	t := newTry(a, time.Now())
-	err := guard(func() error { return r.end(t) })
-	t.closing.Wait() // the slot stands for a connection too
-	ended.Site = t.site
-	switch {
-	case err != nil:
-		// The job is leased still, or lost to somebody else; it is claimable when the lease ends.
-		r.observe(Trouble{Time: time.Now(), Key: j.Key, Err: err})
-	case !j.Finished.IsZero():
-		ended.Due, ended.Expires = time.Time{}, time.Time{}
-	case j.Held:
-		ended.Due = time.Time{}
-	default:
-		ended.Due, ended.Lane = j.Due, j.Lane() // a first attempt has become a retry
-	}
-	return ended
-}
-
-// end brings a job as far as it can be brought now, and commits that.
-func (r *run) end(t *try) error {
-	if t.due() {
-		r.dialogue(t)
-		if !t.attempted() {
-			return r.release(t.job) // Run ends, or the site is full: back to the queue, as if nothing had been
-		}
-	}
-	return r.conclude(t)
-}
-
-// release gives a job back as it was claimed.
-func (r *run) release(j *queue.Job) error {
-	ctx, cancel := r.commitContext()
-	defer cancel()
-	return r.commit(ctx, j, (&report{}).entries)
 }

@@ -68,74 +68,6 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-// When Run ends, a dialogue past DATA may finish, one before it is broken off, and what was broken off counts as not tried.
-func TestDrain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		slow := func(verb string, d time.Duration) func(smtptest.Command) string {
-			return func(c smtptest.Command) string {
-				if c.Verb == verb {
-					time.Sleep(d)
-				}
-				return ""
-			}
-		}
-		data := w.host("mx.data.example", slow(".", 20*time.Second), "data.example")
-		early := w.serve(&smtptest.Server{
-			Name: "mx.early.example", Extensions: []string{"PIPELINING"}, Reply: slow("MAIL", 20*time.Second),
-		}, "early.example")
-		whole := w.host("mx.whole.example", slow("MAIL", 20*time.Second), "whole.example") // gets all at once
-		w.start()
-		finishes := w.enqueue("ann@data.example")
-		inFlight := w.enqueue("ann@whole.example")
-		waits := w.enqueue("ann@early.example")
-		w.settle(time.Second)
-		began := time.Now()
-		w.stop()
-		if took := time.Since(began); took < 18*time.Second || took > 30*time.Second {
-			t.Errorf("Run took %v to end", took)
-		}
-		data.wantTaken(t, 1)
-		whole.wantTaken(t, 1)
-		early.wantTaken(t, 0)
-		w.wantStates(finishes, "ann@data.example delivered")
-		w.wantStates(inFlight, "ann@whole.example delivered")
-		w.wantStates(waits, "ann@early.example pending")
-		j := w.jobs(waits)[0]
-		if j.Tries != 0 || len(j.Attempts) != 0 || !j.Leased.IsZero() {
-			t.Errorf("what was broken off is not as it was: %+v", j)
-		}
-		w.settle(time.Minute) // the server's end of the broken connection
-		w.start()
-		w.settle(time.Minute)
-		w.wantStates(waits, "ann@early.example delivered")
-	})
-}
-
-func TestDrainTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.host("mx.a.example", func(c smtptest.Command) string {
-			if c.Verb == "." {
-				return smtptest.Stall
-			}
-			return ""
-		}, "a.example")
-		w.config.DrainTimeout = 3 * time.Second
-		w.start()
-		id := w.enqueue("ann@a.example")
-		w.settle(time.Second)
-		began := time.Now()
-		w.stop()
-		if took := time.Since(began); took > 4*time.Second {
-			t.Errorf("Run took %v to end", took)
-		}
-		if j := w.jobs(id)[0]; !j.Recipients[0].Uncertain || !j.Leased.IsZero() {
-			t.Errorf("an answer that was not waited for is uncertain: %+v", j)
-		}
-	})
-}
-
 func TestSiteLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -146,7 +78,7 @@ func TestSiteLimit(t *testing.T) {
 			return ""
 		}, "a.example", "b.example")
 		quick := w.host("mx.quick.example", nil, "quick.example")
-		w.config.PerSite = 3
+		w.config.Shaping.Default.Connections = 3
 		for i := range 20 {
 			w.routes[fmt.Sprintf("new%d.example", i)] = []mx.Host{busy.Host}
 		}
@@ -387,10 +319,10 @@ func TestEmptyRoutes(t *testing.T) {
 func TestEveryRecipientEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		count := 0
+		var asked atomic.Int64
 		moody := func(c smtptest.Command) string {
-			if count++; count%7 == 0 {
-				return []string{"421 4.3.2 later", "450 4.2.0 busy", "550 5.7.1 no", smtptest.Close, "552 5.2.2 full"}[count/7%5]
+			if n := asked.Add(1); n%7 == 0 {
+				return []string{"421 4.3.2 later", "450 4.2.0 busy", "550 5.7.1 no", smtptest.Close, "552 5.2.2 full"}[n/7%5]
 			}
 			return ""
 		}
@@ -398,10 +330,10 @@ func TestEveryRecipientEnds(t *testing.T) {
 			w.host("mx1."+d, moody, d)
 			w.host("mx2."+d, moody, d)
 		}
-		w.config.Concurrency = 1 // so that the servers' temper comes in a fixed order
+		w.config.Concurrency = 1 // so that the servers' temper comes in nearly the same order each time
 		var ids []queue.ID
 		for round := range 20 {
-			w.config.PerSite = 1 + round%3
+			w.config.Shaping.Default.Connections = 1 + round%3
 			w.start()
 			for i := range 5 {
 				ids = append(ids, w.enqueue(fmt.Sprintf("u%d-%d@a.example", round, i), fmt.Sprintf("u%d-%d@b.example", round, i)))
@@ -426,55 +358,6 @@ func TestEveryRecipientEnds(t *testing.T) {
 				}
 			}
 		}
-	})
-}
-
-// wakingQueue is a queue to which somebody else adds.
-type wakingQueue struct {
-	queue.Queue
-	wake chan struct{}
-}
-
-func (q *wakingQueue) Wake(ctx context.Context) <-chan struct{} {
-	out := make(chan struct{})
-	go func() {
-		defer close(out)
-		for {
-			select {
-			case <-q.wake:
-				select {
-				case out <- struct{}{}:
-				case <-ctx.Done():
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return out
-}
-
-func TestWoken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		q := &wakingQueue{Queue: w.queue, wake: make(chan struct{})}
-		w.queue = q
-		h := w.host("mx.a.example", nil, "a.example")
-		w.start()
-		w.settle(time.Second)
-		e, err := w.sender.Prepare(delivery.Message{To: delivery.To("ann@a.example")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := q.Enqueue(t.Context(), e); err != nil {
-			t.Fatal(err)
-		}
-		w.settle(time.Hour)
-		h.wantTaken(t, 0)
-		q.wake <- struct{}{}
-		w.settle(time.Second)
-		h.wantTaken(t, 1)
 	})
 }
 

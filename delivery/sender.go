@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/delivery/internal/schedule"
@@ -18,13 +19,22 @@ const firstWait, longestWait = 100 * time.Millisecond, 30 * time.Second
 // Sender takes messages and delivers them. Its methods may be called by several goroutines at once. Enqueue works whether
 // or not Run does; what is enqueued while nothing runs waits in the queue.
 type Sender struct {
-	queue  queue.Queue
-	config Config
+	queue    queue.Queue
+	config   Config
+	hosts    *hosts
+	levels   *levels
+	counters *counters
+	rules    atomic.Pointer[rules] // never nil
+
+	changing turn // held while rules are changed
+	leasing  turn // held while jobs are leased for a command
 
 	mu      sync.Mutex // guards what follows
 	running bool
+	listens bool                          // the loop of Run is there to take orders, or will be
+	orders  []order                       // for the loop; none unless it listens
 	inbox   map[queue.Lane]schedule.Ready // what was enqueued since Run last looked; kept only while it runs
-	wake    chan struct{}                 // holds a token while inbox is not empty
+	wake    chan struct{}                 // holds a token while there are orders, or inbox is not empty
 }
 
 // New returns a Sender that keeps its messages in q. It starts nothing. The error names a field of c that makes no sense.
@@ -36,12 +46,54 @@ func New(q queue.Queue, c Config) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sender{
-		queue:  q,
-		config: c,
-		inbox:  make(map[queue.Lane]schedule.Ready),
-		wake:   make(chan struct{}, 1),
-	}, nil
+	s := &Sender{
+		queue:    q,
+		config:   c,
+		hosts:    newHosts(),
+		levels:   newLevels(),
+		counters: newCounters(time.Now()),
+		inbox:    make(map[queue.Lane]schedule.Ready),
+		wake:     make(chan struct{}, 1),
+
+		changing: make(turn, 1),
+		leasing:  make(turn, 1),
+	}
+	s.rules.Store(&rules{policy: &s.config.Shaping})
+	return s, nil
+}
+
+// order is something for the loop of Run to do.
+type order struct {
+	do   func(*run)
+	done chan bool // whether it was done; holds one
+}
+
+// tell has the loop of a running Run call f, and waits until it has. It reports false if f wasn't called: nothing runs, or
+// ctx or Run has ended meanwhile. In that case f may still be called, so that nothing it sets must be looked at.
+func (s *Sender) tell(ctx context.Context, f func(*run)) bool {
+	o := order{f, make(chan bool, 1)}
+	s.mu.Lock()
+	if !s.listens {
+		s.mu.Unlock()
+		return false
+	}
+	s.orders = append(s.orders, o)
+	s.mu.Unlock()
+	s.wakeUp()
+	select {
+	case done := <-o.done:
+		return done
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// wakeUp has the loop look at what there is for it.
+func (s *Sender) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // note tells a running Run of jobs that can be claimed. It never blocks, and holds no more than one element for each lane.
@@ -52,10 +104,7 @@ func (s *Sender) note(e schedule.Ready) {
 		return // Run reads the lanes from the queue when it starts
 	}
 	s.inbox[e.Lane] = s.inbox[e.Lane].Merge(e)
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.wakeUp()
 }
 
 // noteEntry tells a running Run of the jobs of a message that was stored.
@@ -69,12 +118,12 @@ func (s *Sender) noteEntry(e *queue.Entry) {
 }
 
 // takeInbox returns what arrived since the last call.
-func (s *Sender) takeInbox() map[queue.Lane]schedule.Ready {
+func (s *Sender) takeInbox() (map[queue.Lane]schedule.Ready, []order) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	taken := s.inbox
-	s.inbox = make(map[queue.Lane]schedule.Ready)
-	return taken
+	lanes, orders := s.inbox, s.orders
+	s.inbox, s.orders = make(map[queue.Lane]schedule.Ready), nil
+	return lanes, orders
 }
 
 // begin makes s running, unless it is.
@@ -82,38 +131,73 @@ func (s *Sender) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was := s.running
-	s.running = true
+	if !was {
+		s.running, s.listens = true, true
+	}
 	return !was
 }
 
+// stopListening refuses all orders that there are and will be.
+func (s *Sender) stopListening() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listens = false
+	for _, o := range s.orders {
+		o.done <- false
+	}
+	s.orders = nil
+}
+
 func (s *Sender) ended() {
+	s.stopListening()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running = false
 	clear(s.inbox)
 }
 
-// observe tells the observer, and survives it.
+// observed reports whether there is an observer. What costs much in an event need not be made for nobody.
+func (s *Sender) observed() bool { return s.config.Observer != nil }
+
+// observe counts an event, and tells the observer, if there is one, and survives it.
 func (s *Sender) observe(e Event) {
-	defer func() {
-		if p := recover(); p != nil {
-			if _, ok := e.(Trouble); !ok {
-				s.observe(Trouble{Time: time.Now(), Err: panicError(p)})
-			}
-		}
-	}()
-	s.config.Observer.Observe(e)
+	s.counters.note(e)
+	if !s.observed() {
+		return
+	}
+	err := guard(func() error { s.config.Observer.Observe(e); return nil })
+	if _, ok := e.(Trouble); err != nil && !ok {
+		s.observe(Trouble{Time: time.Now(), Err: err})
+	}
 }
 
-func panicError(p any) error {
-	return fmt.Errorf("delivery: panic: %v\n%s", p, debug.Stack())
+// trouble tells the observer of something of the Sender's own that doesn't work; the key may be zero.
+func (s *Sender) trouble(k queue.Key, err error) {
+	s.observe(Trouble{Time: time.Now(), Key: k, Err: err})
+}
+
+// panicked is the error that a panic is turned into.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+// Error has the stack, which is for the host program only.
+func (p *panicked) Error() string { return fmt.Sprintf("delivery: panic: %v\n%s", p.value, p.stack) }
+
+// plain returns err as others may read it, in a report.
+func plain(err error) error {
+	if p := (*panicked)(nil); errors.As(err, &p) {
+		return fmt.Errorf("panic: %.100v", p.value)
+	}
+	return err
 }
 
 // guard calls f and turns a panic of the host program's code in it into an error.
 func guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = panicError(p)
+			err = &panicked{p, debug.Stack()}
 		}
 	}()
 	return f()
@@ -127,7 +211,7 @@ func (s *Sender) commit(ctx context.Context, j *queue.Job, more func() []*queue.
 		if err == nil || permanent(err) || !time.Now().Add(wait).Before(j.Leased) {
 			return err
 		}
-		s.observe(Trouble{Time: time.Now(), Key: j.Key, Err: err})
+		s.trouble(j.Key, err)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():

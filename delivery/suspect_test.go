@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/boltqueue"
 	"github.com/postroad/postroad/smtpclient/smtptest"
@@ -83,7 +84,7 @@ func TestSuspects(t *testing.T) {
 		w.settle(3 * time.Minute)
 		slow.wantTaken(t, 1)
 		h.wantTaken(t, 1+suspects-2)
-		if err := w.sender.Release(t.Context(), poisoned[0].ID); err != nil {
+		if _, err := w.sender.Release(t.Context(), delivery.Selector{ID: poisoned[0].ID}); err != nil {
 			t.Fatal(err)
 		}
 		w.settle(time.Second)

@@ -137,3 +137,57 @@ func (w *world) wantPending(id queue.ID) {
 		}
 	}
 }
+
+// The host program's configuration has the certificate that we show, and the versions that will do.
+func TestTLSConfig(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		most    uint16 // version of the host
+		min     uint16 // version of ours
+		demand  queue.TLS
+		version string
+		waits   bool
+	}{
+		{name: "Go's defaults", most: tls.VersionTLS13, version: "TLS 1.3"},
+		{name: "an old host", most: tls.VersionTLS12, version: "TLS 1.2"},
+		{name: "too old a host", most: tls.VersionTLS12, min: tls.VersionTLS13, demand: queue.TLSRequired, waits: true},
+		{name: "too old a host, where nobody demands TLS", most: tls.VersionTLS12, min: tls.VersionTLS13},
+		{name: "new enough a host", most: tls.VersionTLS13, min: tls.VersionTLS13, version: "TLS 1.3"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ours, pool, err := smtptest.NewTLSConfig("postroad.example")
+				if err != nil {
+					t.Fatal(err)
+				}
+				theirs, _, err := smtptest.NewTLSConfig("mx.a.example")
+				if err != nil {
+					t.Fatal(err)
+				}
+				theirs.MaxVersion, theirs.ClientAuth, theirs.ClientCAs = c.most, tls.RequireAnyClientCert, pool
+				w := newWorld(t)
+				w.config.Retry = retry.Schedule{time.Minute}
+				w.config.TLS = &tls.Config{Certificates: ours.Certificates, MinVersion: c.min}
+				h := w.serve(&smtptest.Server{Name: "mx.a.example", StartTLS: true, TLSConfig: theirs}, "a.example")
+				w.start()
+				id := w.demanding(c.demand, "ann@a.example")
+				w.settle(time.Hour)
+				if c.waits {
+					w.wantPending(id)
+					h.wantTaken(t, 0)
+					return
+				}
+				m := h.wantTaken(t, 1)[0]
+				if c.version == "" {
+					if m.TLS != nil {
+						t.Errorf("sent by %s", tls.VersionName(m.TLS.Version))
+					}
+					return
+				}
+				if m.TLS == nil || tls.VersionName(m.TLS.Version) != c.version || !m.TLS.PeerCertificates[0].Equal(ours.Certificates[0].Leaf) {
+					t.Errorf("sent otherwise than by %s with our certificate", c.version)
+				}
+			})
+		})
+	}
+}

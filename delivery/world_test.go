@@ -244,3 +244,5 @@ func (h *host) wantTaken(t *testing.T, n int) []smtptest.Message {
 	}
 	return m
 }
+
+func loopback(n byte) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, n}) }

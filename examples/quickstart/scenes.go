@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/postroad/postroad/smtpclient/smtptest"
 )
@@ -73,8 +74,9 @@ func accepted(ctx context.Context, w *world) error {
 }
 
 func greylisted(ctx context.Context, w *world) error {
+	var known atomic.Bool
 	server, err := w.host("bank.example", 10, "mx.bank.example", func(c smtptest.Command) string {
-		if c.Verb == "RCPT" && c.Conn == 1 {
+		if c.Verb == "RCPT" && !known.Swap(true) {
 			return "450 4.7.1 greylisted"
 		}
 		return ""

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -16,6 +18,8 @@ const (
 	maxConnections = 1000
 	// drainTimeout is how long after the listener was closed a message may take to come in.
 	drainTimeout = 30 * time.Second
+	commandsSize = 16 << 10 // octets that are read at once: most messages, with the commands before them
+	answersSize  = 1024     // octets of answers that wait for each other
 )
 
 // listener accepts connections from this machine, up to a limit. Once it is closed, what it has accepted drains: a
@@ -68,7 +72,10 @@ func (l *listener) add(raw net.Conn) (*conn, bool) {
 	if len(l.conns) >= l.limit {
 		return nil, false
 	}
-	c := &conn{Conn: raw, listener: l, draining: l.closed}
+	c := &conn{
+		Conn: raw, listener: l, draining: l.closed,
+		commands: bufio.NewReaderSize(raw, commandsSize), answers: bufio.NewWriterSize(raw, answersSize),
+	}
 	l.conns[c] = true
 	return c, true
 }
@@ -111,20 +118,46 @@ func shutdown(server *smtp.Server, l *listener, limit time.Duration) {
 	l.Close() // the server has done so, unless it had only just been told of l
 }
 
-// conn is an accepted connection.
+// conn is an accepted connection. What the server writes leaves when it waits for the client, so that commands which came
+// together, with a message even, are answered together (RFC 2920, section 3.2): a packet, and a system call on either side, costs
+// as much as all else that a command needs. The server's own buffer is too small for that.
 type conn struct {
 	net.Conn
 	listener *listener
-	failed   atomic.Bool // there is nothing more to read
+	commands *bufio.Reader // from Conn; whoever reads
+	failed   atomic.Bool   // there is nothing more to read
+
+	answering sync.Mutex    // guards answers
+	answers   *bufio.Writer // to Conn
 
 	mu           sync.Mutex // guards what follows
 	draining     bool
 	transferring bool // a message is coming in
 }
 
+// Write keeps an answer until there is nothing more to do. Nothing comes after DATA before that is answered.
+func (c *conn) Write(p []byte) (int, error) {
+	c.answering.Lock()
+	defer c.answering.Unlock()
+	n, err := c.answers.Write(p)
+	if err == nil && bytes.HasPrefix(p, []byte("354")) {
+		err = c.answers.Flush()
+	}
+	return n, err
+}
+
+func (c *conn) flush() error {
+	c.answering.Lock()
+	defer c.answering.Unlock()
+	return c.answers.Flush()
+}
+
 // Read notes when the connection fails or ends.
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	if c.commands.Buffered() == 0 {
+		c.flush() // what can't be sent to the client is no reason not to hear it
+	}
+	n, err := c.commands.Read(p)
 	if err != nil {
 		c.failed.Store(true)
 	}
@@ -170,5 +203,6 @@ func (c *conn) setTransferring(v bool) {
 // Close closes the connection and makes room for another.
 func (c *conn) Close() error {
 	c.listener.remove(c)
+	c.flush()
 	return c.Conn.Close()
 }

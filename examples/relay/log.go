@@ -41,6 +41,9 @@ func (o observer) Observe(e delivery.Event) {
 			slog.String("report", string(e.Report)))
 	case delivery.Held:
 		o.line(slog.LevelWarn, "held", id(e.Message), from(e.Message), slog.String("why", e.Why))
+	case delivery.Downgraded:
+		o.line(slog.LevelWarn, "downgraded", id(e.Message), from(e.Message), slog.String("domain", e.Domain), slog.String("host", e.Host),
+			slog.String("had", e.Had), slog.String("has", e.Has))
 	case delivery.Trouble:
 		o.line(slog.LevelError, "trouble", slog.String("id", string(e.Key.ID)), slog.String("error", e.Err.Error()))
 	}

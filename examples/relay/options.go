@@ -27,6 +27,7 @@ type options struct {
 	hostname string
 	maxSize  int64
 	json     bool
+	policies bool            // MX hosts are held to MTA-STS and DANE
 	delivery delivery.Config // without its Observer
 }
 
@@ -46,6 +47,7 @@ func parseOptions(args []string, w io.Writer) (*options, error) {
 	relay := flags.String("relay", "", "`URL` of the server that gets all mail, such as smtp://host:port; without it, mail goes to the MX hosts of its domains")
 	dns := flags.String("dns", "", "`address` of the name server to ask for MX hosts; without it, those of the system")
 	port := flags.Uint("port", 25, "`port` of MX hosts")
+	flags.BoolVar(&o.policies, "policies", false, "hold MX hosts to what their domains demand by MTA-STS and DANE; the latter needs a name server on loopback that validates DNSSEC")
 	allowPrivate := flags.Bool("allow-private", false, "deliver to MX hosts on loopback and private addresses, too")
 	err := flags.Parse(args)
 	switch {
@@ -57,6 +59,8 @@ func parseOptions(args []string, w io.Writer) (*options, error) {
 		return nil, err
 	case flags.NArg() > 0:
 		return nil, fmt.Errorf("%q is not a flag", flags.Arg(0))
+	case o.policies && *relay != "":
+		return nil, errors.New("-policies is about MX hosts, and -relay has none")
 	case o.maxSize <= 0 || o.maxSize > math.MaxInt32:
 		return nil, fmt.Errorf("-max-size %d is not from 1 to %d", o.maxSize, math.MaxInt32)
 	}
@@ -134,7 +138,11 @@ func newResolver(hostname, dns string, port uint, allowPrivate bool) (mx.Router,
 		return nil, fmt.Errorf("-port %d is not from 1 to %d", port, math.MaxUint16)
 	}
 	r := &mx.Resolver{Hostname: hostname, Port: uint16(port), AllowPrivate: allowPrivate}
-	if dns != "" {
+	if dns == "" {
+		if _, err := os.Stat("/etc/resolv.conf"); err == nil {
+			r.DNS = &dnsclient.Client{}
+		}
+	} else {
 		if _, _, err := net.SplitHostPort(dns); err != nil {
 			return nil, fmt.Errorf("-dns: %w", err)
 		}

@@ -45,7 +45,7 @@ func TestOptionDefaults(t *testing.T) {
 	if d := o.delivery; d.Retry != nil || d.MaxWait != 0 || d.Lifetime != 0 {
 		t.Errorf("%+v", d)
 	}
-	if r, ok := o.delivery.Router.(*mx.Resolver); !ok || r.Port != 25 || r.AllowPrivate || r.DNS != nil {
+	if r, ok := o.delivery.Router.(*mx.Resolver); !ok || r.Port != 25 || r.AllowPrivate {
 		t.Errorf("router: %+v", o.delivery.Router)
 	}
 	if o.listen != "127.0.0.1:2525" || o.queue != "mail.db" || o.json {
@@ -57,7 +57,7 @@ func TestBadOptions(t *testing.T) {
 	for _, args := range []string{
 		"-retry 0s", "-retry 5m,", "-retry x", "-retry -1m", "-expire 5x", "-expire d", "-expire -1d", "-expire 99999999d",
 		"-log xml", "-max-size 0", "-max-size 9999999999", "-port 0 -dns 127.0.0.1:53", "-port 65536", "-dns localhost",
-		"-relay localhost:25", "-relay http://localhost", "more",
+		"-relay localhost:25", "-relay smtp://localhost -policies", "-relay http://localhost", "more",
 	} {
 		if _, err := parseOptions(strings.Fields(args), io.Discard); err == nil {
 			t.Errorf("%q is accepted", args)

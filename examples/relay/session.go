@@ -109,7 +109,7 @@ func (s *session) Rcpt(to string, o *smtp.RcptOptions) error {
 		r.Original = strings.ToLower(string(o.OriginalRecipientType)) + ";" + o.OriginalRecipient
 	}
 	alone := s.message
-	alone.To = []delivery.Recipient{r}
+	alone.From, alone.To = "", []delivery.Recipient{r} // the sender was checked before
 	entry, err := s.sender.Prepare(alone)
 	if err != nil {
 		return answer(err)

@@ -15,8 +15,10 @@ type header struct {
 	removed  int  // octets that were removed
 	received int
 	date, id bool
-	idField  [2]int // where in fields the first Message-ID field starts and ends
-	inID     bool   // the current field is that one
+	idField  [2]int  // where in fields the first Message-ID field starts and ends
+	tlsField [2]int  // the same for the last TLS-Required field
+	tls      int     // how many of those there are
+	current  *[2]int // which of them the current field is, nil if it is neither
 }
 
 // kind is what a line of a header section turned out to be.
@@ -36,7 +38,7 @@ func (h *header) endLine() kind {
 		return empty
 	}
 	switch name := fieldName(line); {
-	case name != "":
+	case len(name) > 0:
 		h.startField(name)
 	case !h.any:
 		return noField
@@ -48,26 +50,30 @@ func (h *header) endLine() kind {
 		h.fields = h.fields[:h.start]
 	}
 	h.start = len(h.fields)
-	if h.inID {
-		h.idField[1] = h.start
+	if h.current != nil {
+		h.current[1] = h.start
 	}
 	return field
 }
 
-// startField notes that the last line starts the field of this name, given in lower case.
-func (h *header) startField(name string) {
-	h.any, h.removing, h.inID = true, false, false
-	switch name {
-	case "bcc", "resent-bcc":
+// startField notes that the last line starts the field of this name.
+func (h *header) startField(name []byte) {
+	h.any, h.removing, h.current = true, false, nil
+	is := func(word string) bool { return len(name) == len(word) && strings.EqualFold(string(name), word) }
+	switch {
+	case is("Bcc"), is("Resent-Bcc"):
 		h.removing = true
-	case "date":
+	case is("Date"):
 		h.date = true
-	case "message-id":
+	case is("Message-ID"):
 		if !h.id {
-			h.id, h.inID = true, true
+			h.id, h.current = true, &h.idField
 			h.idField[0] = h.start
 		}
-	case "received":
+	case is("TLS-Required"):
+		h.tls, h.current = h.tls+1, &h.tlsField
+		h.tlsField[0] = h.start
+	case is("Received"):
 		h.received++
 	}
 }
@@ -87,18 +93,24 @@ func (h *header) messageID() string {
 	return string(value[:to+1])
 }
 
-// fieldName is the name, in lower case, of the field that line starts, "" if it starts none. Space before the colon is
-// obsolete syntax (RFC 5322, section 4.5) that readers accept, so a Bcc field must be known by it too.
-func fieldName(line []byte) string {
+// tlsOptional reports whether the section says "TLS-Required: No" (RFC 8689, section 3), once.
+func (h *header) tlsOptional() bool {
+	_, value, _ := bytes.Cut(h.fields[h.tlsField[0]:h.tlsField[1]], []byte(":"))
+	return h.tls == 1 && bytes.EqualFold(bytes.TrimSpace(value), []byte("No"))
+}
+
+// fieldName is the name of the field that line starts, empty if it starts none. Space before the colon is obsolete syntax (RFC
+// 5322, section 4.5) that readers accept, so a Bcc field must be known by it too.
+func fieldName(line []byte) []byte {
 	colon := bytes.IndexByte(line, ':')
 	if colon < 0 {
-		return ""
+		return nil
 	}
 	name := bytes.TrimRight(line[:colon], " \t")
 	for _, c := range name {
 		if c <= ' ' || c >= 0x7f {
-			return ""
+			return nil
 		}
 	}
-	return strings.ToLower(string(name))
+	return name
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -256,4 +257,76 @@ func FuzzReader(f *testing.F) {
 			t.Errorf("again: %+v, first: %+v", facts2, facts)
 		}
 	})
+}
+
+func TestTLSRequired(t *testing.T) {
+	for in, want := range map[string]bool{
+		"TLS-Required: No\r\n\r\n":                              true,
+		"tls-required:no\n\n":                                   true,
+		"TLS-Required :\r\n NO \r\nSubject: hi\r\n\r\n":         true,
+		"TLS-Required: No":                                      true,
+		"Bcc: a@b\r\nTLS-Required: No\r\nBcc: c@d\r\n\r\n":      true,
+		"TLS-Required: Yes\r\n\r\n":                             false,
+		"TLS-Required: No way\r\n\r\n":                          false,
+		"TLS-Required:\r\n\r\n":                                 false,
+		"TLS-Required: No\r\nTLS-Required: No\r\n\r\n":          false, // RFC 8689, section 3, has one at most
+		"TLS-Required: Yes\r\nTLS-Required: No\r\n\r\n":         false,
+		"X-TLS-Required: No\r\n\r\n":                            false,
+		"Subject: s\r\n TLS-Required: No\r\n\r\n":               false,
+		"Subject: s\r\n\r\nTLS-Required: No\r\n":                false,
+		"Message-ID: <a@b>\r\nTLS-Required: No\r\n\r\n":         true,
+		"TLS-Required: Yes\r\nMessage-ID: <a@b>\r\n No\r\n\r\n": false,
+	} {
+		_, _, f, err := read(strings.NewReader(in), options())
+		if err != nil || f.TLSOptional != want {
+			t.Errorf("%q: %v, %v", in, f.TLSOptional, err)
+		}
+	}
+}
+
+// Readers that are read at the same time, or one after the other, don't disturb each other.
+func TestReadersShareNothing(t *testing.T) {
+	for range 3 {
+		var readers [3]*Reader
+		var bodies [3]strings.Builder
+		for i := range readers {
+			readers[i] = New(strings.NewReader(whole+"\n"+strings.Repeat(string(rune('a'+i))+"\n", 40_000)), options())
+		}
+		p := make([]byte, 1000)
+		for open := len(readers); open > 0; {
+			for i, r := range readers {
+				if _, err := r.Head(); err == nil {
+					continue
+				}
+				n, err := r.Read(p)
+				bodies[i].Write(p[:n])
+				if err == io.EOF {
+					open--
+				} else if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for i, r := range readers {
+			head, err := r.Head()
+			if want := "\r\n" + strings.Repeat(string(rune('a'+i))+"\r\n", 40_000); bodies[i].String() != want || string(head) != whole || err != nil {
+				t.Errorf("reader %d: head %q, error %v, %d octets of %d", i, head, err, bodies[i].Len(), len(want))
+			}
+		}
+	}
+}
+
+// A Reader that nobody reads costs next to nothing: addresses are checked by preparing a message that is never sent.
+func TestUnreadReaderIsSmall(t *testing.T) {
+	o, src := options(), strings.NewReader("")
+	const n = 1000
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range n {
+		New(src, o)
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / n; each > 1<<10 {
+		t.Errorf("it takes %d octets", each)
+	}
 }

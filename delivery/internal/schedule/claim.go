@@ -1,9 +1,9 @@
 package schedule
 
 import (
-	"container/heap"
 	"time"
 
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -11,24 +11,42 @@ import (
 type request struct {
 	Claim
 	lanes []*lane
+	ahead ahead
+	parts []part // of the site that is being asked
 }
 
-// claim makes the next claim, if there is one to make: expired jobs first, then the lanes that may go. One is under way at
-// a time, so that slots are counted once.
+// part is how many first attempts, or retries, of a tenant a site is asked for.
+type part struct {
+	again  int
+	tenant string
+	n      int
+}
+
+// part returns what is asked for so far, nil if that is nothing.
+func (r *request) part(again int, tenant string) *part {
+	for i := range r.parts {
+		if k := &r.parts[i]; k.again == again && k.tenant == tenant {
+			return k
+		}
+	}
+	return nil
+}
+
+// claim makes the next claim, if there is one to make: expired jobs first, then the sites that want jobs. One is under way at
+// a time, so that slots are counted once and, when there is much to do, one claim is for many.
 func (s *State) claim(now time.Time) *Claim {
-	if s.draining || s.asked != nil || now.Before(s.resume) {
+	if s.draining || s.asked != nil || !s.resume.IsZero() {
 		return nil
 	}
-	s.ripen(now)
-	c := s.claimExpired(now)
-	if c == nil {
-		c = s.claimLanes()
+	r := s.claimExpired(now)
+	if r == nil {
+		r = s.claimLanes(now)
 	}
-	s.asked = c
-	if c == nil {
+	s.asked = r
+	if r == nil {
 		return nil
 	}
-	return &c.Claim
+	return &r.Claim
 }
 
 func (s *State) claimExpired(now time.Time) *request {
@@ -38,47 +56,145 @@ func (s *State) claimExpired(now time.Time) *request {
 	return &request{Claim: Claim{Take: []queue.Take{}, Expired: true, Limit: maxExpiring - s.expiring}}
 }
 
-func (s *State) claimLanes() *request {
+func (s *State) claimLanes(now time.Time) *request {
 	r := &request{}
-	free := s.limits.Total - s.running
-	for p := range s.open {
-		for len(s.open[p]) > 0 && free > 0 && len(r.lanes) < maxTakes {
-			st := s.open[p][0]
-			s.open[p] = s.open[p][1:]
-			st.listed[p] = false
-			free -= r.ask(st, p, min(free, s.limits.PerSite-st.running-st.asked))
+	for len(r.lanes) < maxTakes {
+		p := s.openTurns.next([3]bool{len(s.open[0]) > 0, len(s.open[1]) > 0, len(s.open[2]) > 0})
+		if p < 0 {
+			break
+		}
+		st := s.open[p][0]
+		s.open[p][0] = nil
+		s.open[p] = s.open[p][1:]
+		st.listed[p] = false
+		s.touch(st) // it may want more, or have to wait for room, now that others were faster
+		if n := s.wants(now, st, p); n > 0 {
+			s.ask(now, r, st, p, n)
 		}
 	}
 	if len(r.lanes) == 0 {
 		return nil
 	}
-	r.Limit = s.limits.Total - s.running - free
+	for _, t := range r.Take {
+		r.Limit += t.N
+	}
 	return r
 }
 
-// ask divides slots evenly among the lanes that st has ready at one priority, and returns how many it has given.
-func (r *request) ask(st *site, priority, slots int) (given int) {
-	lanes := st.ready[priority]
-	n := min(len(lanes), slots, maxTakes-len(r.lanes))
-	if n <= 0 {
+func (s *State) anyOpen() bool { return len(s.open[0])+len(s.open[1])+len(s.open[2]) > 0 }
+
+// list lists the site for claims of what it has ready and could use. If there is no room for its first connection, it waits for
+// that, and somebody who is idle makes room.
+func (s *State) list(now time.Time, st *site) (actions []Action) {
+	for p := range st.lines {
+		if st.ready(p) && !st.listed[p] && s.wants(now, st, p) > 0 {
+			st.listed[p] = true
+			s.open[p] = append(s.open[p], st)
+		}
+	}
+	if p, _ := st.best(); p == len(st.lines) || st.workers > 0 || s.free(now, st) > 0 {
+		return nil
+	}
+	if s.shorten(now, st) && len(s.workers) >= s.config.Total {
+		return s.makeRoom()
+	}
+	return nil
+}
+
+// wants is how many more jobs of a priority a site can use: one for each connection that is free or can be opened, and one for each
+// that is busy, so that it need not wait for a claim; not for those of a stranger, which may be dead. Other priorities don't
+// count: whose turn it is is decided when a connection is free.
+func (s *State) wants(now time.Time, st *site, p int) int {
+	if until, _ := st.window.pausedUntil(now); until.After(now) {
 		return 0
 	}
-	for _, l := range lanes[:n] {
-		l.place = asked
-		r.lanes = append(r.lanes, l)
-		r.Take = append(r.Take, queue.Take{Lane: l.Lane, N: slots / n})
+	room := len(st.idle) + soon(st.rate.connections, st.limits.ConnectionRate, now, s.free(now, st))
+	ahead := st.workers - len(st.idle)
+	if !st.known {
+		ahead = 0
 	}
-	st.ready[priority] = lanes[n:]
-	if n == len(lanes) {
-		st.ready[priority] = nil // so that the array can go
+	most := soon(st.rate.messages, st.window.limits(now, st.limits).MessageRate, now, room+ahead)
+	have := len(st.hand[p][0]) + len(st.hand[p][1]) + st.asked[p]
+	if have >= min(room, most) && 2*have > most {
+		return 0 // enough for a while: fewer claims, for more jobs each
 	}
-	given = n * (slots / n)
-	st.asked += given
-	return given
+	return most - have
+}
+
+// soon is how many, of n, a rate lets go before patience is over. What is claimed waits in hand, where nobody else can change it,
+// so that it isn't to be more.
+func soon(b shaping.Bucket, r shaping.Rate, now time.Time, n int) int {
+	if r == (shaping.Rate{}) {
+		return n
+	}
+	for i := range n {
+		if b.Next(r, now).Sub(now) > patience {
+			return i
+		}
+		b.Take(r, now)
+	}
+	return n
+}
+
+// ask asks for n jobs of one priority of a site: first attempts and retries by their turns, tenants by their shares, and evenly
+// of each tenant's lanes.
+func (s *State) ask(now time.Time, r *request, st *site, p, n int) {
+	r.parts = r.parts[:0]
+	for range n {
+		q := turn(&st.again[p], !st.lines[p][0].empty(), !st.lines[p][1].empty())
+		if q < 0 {
+			break
+		}
+		l := &st.lines[p][q]
+		tenant := l.top().tenant
+		if !r.ahead.take(&s.meters, s.policy, tenant, now) {
+			if r.part(q, tenant) != nil {
+				break // what is left is for another claim
+			}
+			for _, lane := range l.drop(tenant) {
+				s.enlist(now, lane) // where it waits for its rate
+			}
+			continue
+		}
+		l.charge(tenant, 1/s.policy.Weight(tenant))
+		if k := r.part(q, tenant); k != nil {
+			k.n++
+		} else {
+			r.parts = append(r.parts, part{q, tenant, 1})
+		}
+	}
+	for _, k := range r.parts {
+		s.askTenant(r, st, p, k)
+	}
+	s.promise(st, max(min(st.asked[0]+st.asked[1]+st.asked[2]-len(st.idle), s.free(now, st)), 0))
+}
+
+// turn is a turns between two.
+func turn(t *turns, first, second bool) int { return t.next([3]bool{first, second}) }
+
+// askTenant divides a tenant's part among its lanes that have waited longest.
+func (s *State) askTenant(r *request, st *site, p int, k part) {
+	l, tenant, n := &st.lines[p][k.again], k.tenant, k.n
+	sh := l.shares[tenant]
+	if sh == nil || len(sh.items) == 0 || len(r.lanes) == maxTakes {
+		l.charge(tenant, -float64(n)/s.policy.Weight(tenant))
+		return
+	}
+	m := min(n, len(sh.items), maxTakes-len(r.lanes))
+	for i, lane := range l.take(tenant, m) {
+		k := n / m
+		if i < n%m {
+			k++
+		}
+		lane.place = asked
+		r.lanes = append(r.lanes, lane)
+		r.Take = append(r.Take, queue.Take{Lane: lane.Lane, N: k})
+		st.asked[p] += k
+	}
 }
 
 // claimed takes the answer to the claim under way.
-func (s *State) claimed(now time.Time, e Claimed) []Action {
+func (s *State) claimed(now time.Time, e Claimed) (actions []Action) {
 	r := s.asked
 	if r == nil {
 		return nil
@@ -91,56 +207,77 @@ func (s *State) claimed(now time.Time, e Claimed) []Action {
 	} else {
 		s.pause, s.resume = 0, time.Time{}
 	}
-	actions := s.place(r, e)
-	for i, l := range r.lanes {
-		st := l.site
-		st.asked -= r.Take[i].N
-		switch {
-		case e.Err != nil:
-			s.enlist(l)
-		case i >= len(e.Lanes) || e.Lanes[i].IsZero():
-			l.place = nowhere
-			delete(s.lanes, l.Lane)
-		case e.Lanes[i].After(now):
-			l.next, l.place = e.Lanes[i], waiting
-			heap.Push(&s.waiting, l)
-		default:
-			l.next = e.Lanes[i]
-			s.enlist(l)
+	if r.Expired {
+		for _, j := range e.Jobs {
+			s.expiring++
+			s.unsettled[j.Key] = true
+			actions = append(actions, Expire{j})
 		}
-		s.reopen(st)
+		if e.Err == nil {
+			s.expiry = earliest(e.Next, s.expires)
+		}
+	} else {
+		actions = s.place(now, r, e)
 	}
-	if r.Expired && e.Err == nil {
-		s.expiry = e.Next
-	}
-	for _, a := range s.arrived {
-		s.ready(a)
-	}
-	clear(s.arrived)
+	s.expires = time.Time{}
 	return actions
 }
 
-// place gives the claimed jobs their slots.
-func (s *State) place(r *request, e Claimed) (actions []Action) {
-	if r.Expired {
-		s.expiring += len(e.Jobs)
-		for _, j := range e.Jobs {
-			actions = append(actions, Attempt{Job: j, Expired: true})
-		}
-		return actions
-	}
-	sites := make(map[queue.Lane]*site, len(r.lanes))
-	for _, l := range r.lanes {
-		sites[l.Lane] = l.site
-	}
+// place puts the claimed jobs in the hands of their sites, and the lanes where they belong now.
+func (s *State) place(now time.Time, r *request, e Claimed) (actions []Action) {
 	for _, j := range e.Jobs {
-		st := sites[j.Lane()]
-		if st == nil { // not a lane that was asked: whatever the queue means by it, the job is leased
-			st = s.site(s.siteName(j.Domain))
+		l := j.Lane()
+		if l := s.lanes[l]; l != nil {
+			l.got++
 		}
-		st.running++
-		s.running++
-		actions = append(actions, Attempt{Job: j, Site: st.name})
+		actions = append(actions, s.receive(now, j, &l)...)
+	}
+	for i, l := range r.lanes {
+		st, n := l.site, r.Take[i].N
+		line := st.line(&l.Lane)
+		st.asked[rank(l.Priority)] -= n
+		line.charge(l.Tenant, -float64(n-l.got)/s.policy.Weight(l.Tenant))
+		s.touch(st)
+		next := earliest(answered(e, i), l.arrived)
+		l.arrived, l.got = time.Time{}, 0
+		switch {
+		case e.Err != nil:
+			s.enlist(now, l)
+		case next.IsZero():
+			s.forget(l)
+		case next.After(now):
+			s.wait(l, next)
+		default:
+			s.enlist(now, l)
+		}
+		line.back(l.Tenant)
 	}
 	return actions
+}
+
+// answered is what a claim's answer says of when a lane has something next; zero: never.
+func answered(e Claimed, i int) time.Time {
+	if i < len(e.Lanes) {
+		return e.Lanes[i]
+	}
+	return time.Time{}
+}
+
+// receive puts a claimed job in the hand of its site, unless its sender or sending address has had enough for now, or it is
+// to be kept back.
+func (s *State) receive(now time.Time, j *queue.Job, l *queue.Lane) []Action {
+	st := s.site(s.siteName(j.Domain))
+	if s.draining {
+		return []Action{s.giveUp(j, time.Time{})}
+	}
+	if p := s.pausedJob(now, st.name, j, l); p != nil {
+		return []Action{s.keep(now, p, st.name, j)}
+	}
+	if due := s.meters.take(s.policy, j, s.config.Source(j), now); due.After(now) {
+		return []Action{s.giveUp(j, due)}
+	}
+	s.meters.takeTenant(s.policy, l.Tenant, now)
+	st.put(j)
+	s.touch(st)
+	return nil
 }

@@ -5,94 +5,136 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/memqueue"
 )
 
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func at(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+
 // player plays a State against a real queue, with everything that may come between: jobs held and released by others, leases
-// that are lost, routes learned at any time, a queue that fails, a clock that jumps.
+// that are lost, routes learned at any time, connections that fail or break, pauses, a queue that fails, a clock that jumps.
+// It holds the State to its limits, and to each job's coming to an end.
 type player struct {
-	t      *testing.T
-	rand   *rand.Rand
-	q      queue.Queue
-	now    time.Time
-	s      *State
-	limits Limits
-	asked  *Claim
-	flight []Attempt
-	slots  map[string]int
-	claims int
-	events int
+	t         *testing.T
+	rand      *rand.Rand
+	q         queue.Queue
+	now       time.Time
+	s         *State
+	total     int
+	perSite   int
+	asked     *Claim
+	workers   []*hand
+	unsettled []*queue.Job
+	pauses    []Pause
+	claims    int
+	events    int
+	brought   int  // by one claim, at most
+	quiet     bool // nothing goes wrong any more
+}
+
+// hand is a worker as its program sees it.
+type hand struct {
+	Attempt
+	site    string
+	greeted bool
+	idle    bool
+	closing bool
+}
+
+func newPlayer(t *testing.T, seed uint64) *player {
+	p := &player{t: t, rand: rand.New(rand.NewPCG(seed, 7)), q: memqueue.New(), now: start}
+	p.total, p.perSite = 1+p.rand.IntN(30), 1+p.rand.IntN(5)
+	policy := &shaping.Policy{Default: shaping.Limits{Connections: p.perSite, Messages: 1 + p.rand.IntN(10)}}
+	if seed%3 == 0 {
+		policy.Tenants = map[string]shaping.Tenant{"t1": {Rate: shaping.Rate{N: 1, Per: 10 * time.Second}}}
+		policy.Senders = map[string]shaping.Rate{"s2@x.example": {N: 1, Per: 20 * time.Second}}
+	}
+	p.s = New(Config{Total: p.total, Policy: policy, Rand: p.rand})
+	return p
 }
 
 func TestPlay(t *testing.T) {
-	for seed := range uint64(12) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			p := &player{t: t, rand: rand.New(rand.NewPCG(seed, 7)), q: memqueue.New(), now: start, slots: make(map[string]int)}
-			p.limits = Limits{Total: 1 + p.rand.IntN(30), PerSite: 1 + p.rand.IntN(5)}
-			p.s = New(p.limits)
-			p.play()
-		})
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { newPlayer(t, seed).play() })
 	}
 }
 
 func (p *player) play() {
 	for round := range 400 {
-		switch k := p.rand.IntN(10); {
-		case k < 3:
+		switch k := p.rand.IntN(16); {
+		case k < 4:
 			p.enqueue(round)
-		case k == 3:
-			p.route()
-		case k == 4:
+		case k < 10:
+			p.work()
+		case k == 10:
 			p.release()
-		case k < 7:
+		case k < 13:
 			p.answer()
-		case k < 9:
-			p.finish()
+		case k < 15:
+			p.settle()
 		default:
-			p.now = p.now.Add(time.Duration(p.rand.IntN(120)-20) * time.Second)
-			p.step(nil)
+			p.disturb()
 		}
 	}
-	for n := 0; p.unfinished() > 0; n++ {
-		if n > 20_000 {
-			p.t.Fatalf("%d jobs never end", p.unfinished())
+	p.pauses, p.quiet = nil, true
+	p.step(Pauses{})
+	for n := 0; p.unfinished() > 0 || p.asked != nil || p.s.Active() > 0; n++ {
+		if n > 40_000 {
+			p.t.Fatalf("%d jobs never end, %d active", p.unfinished(), p.s.Active())
 		}
-		if p.asked != nil && (len(p.flight) == 0 || p.rand.IntN(2) == 0) {
-			p.answer()
-		} else if len(p.flight) > 0 {
-			p.finish()
-		} else {
-			wake := p.s.Wake()
-			if wake.IsZero() {
-				p.t.Fatalf("sleeps for ever with %d jobs", p.unfinished())
-			}
-			if wake.After(p.now) {
-				p.now = wake
-			}
-			p.step(nil)
+		if !p.act() {
+			p.sleep()
 		}
 	}
-	for n := 0; p.asked != nil || len(p.flight) > 0 || !p.s.Wake().IsZero(); n++ {
-		if n > 1000 {
-			p.t.Fatalf("never comes to rest")
+	for p.asked != nil || !p.s.Wake().IsZero() { // what is remembered is forgotten
+		if p.asked == nil {
+			p.sleep()
 		}
-		if w := p.s.Wake(); w.After(p.now) {
-			p.now = w
-		}
-		p.step(nil)
 		p.answer()
-		p.finish()
 	}
-	if len(p.s.lanes) > 0 || len(p.s.sites) > 0 || p.s.anyOpen() || len(p.s.waiting) > 0 || p.s.Running() != 0 {
-		p.t.Errorf("keeps %d lanes, %d sites", len(p.s.lanes), len(p.s.sites))
+	if len(p.s.lanes) > 0 || len(p.s.sites) > 0 || p.s.anyOpen() || p.s.anyShort() || len(p.s.waiting) > 0 || len(p.s.timers) > 0 ||
+		p.s.opening != 0 || p.s.strangers != 0 || p.s.promised != 0 || p.s.idle.Len() != 0 || len(p.s.unsettled) > 0 || len(p.s.kept) > 0 {
+		p.t.Errorf("keeps %d lanes, %d sites, %d opening, %d strangers, %d promised", len(p.s.lanes), len(p.s.sites), p.s.opening, p.s.strangers, p.s.promised)
 	}
 	if p.claims > 2*p.events+200 {
 		p.t.Errorf("%d claims for %d events", p.claims, p.events)
 	}
+}
+
+// act does one thing that the State waits for, if there is any.
+func (p *player) act() bool {
+	switch {
+	case p.asked != nil && p.rand.IntN(2) == 0:
+		p.answer()
+	case len(p.unsettled) > 0 && p.rand.IntN(2) == 0:
+		p.settle()
+	case p.work():
+	case p.asked != nil:
+		p.answer()
+	case len(p.unsettled) > 0:
+		p.settle()
+	default:
+		return false
+	}
+	return true
+}
+
+func (p *player) sleep() {
+	wake := p.s.Wake()
+	if wake.IsZero() {
+		p.t.Fatalf("sleeps for ever with %d jobs, %d active", p.unfinished(), p.s.Active())
+	}
+	if wake.After(p.now) {
+		p.now = wake
+	}
+	p.step(nil)
 }
 
 func (p *player) domain() string { return fmt.Sprintf("d%d.example", p.rand.IntN(12)) }
@@ -101,17 +143,22 @@ func (p *player) enqueue(n int) {
 	id := queue.ID(fmt.Sprintf("m%d", n))
 	j := &queue.Job{Key: queue.Key{ID: id}, Domain: p.domain(), Due: p.now.Add(time.Duration(p.rand.IntN(100)) * time.Second),
 		Recipients: []queue.Recipient{{Address: "a@b"}}}
-	e := &queue.Entry{Message: queue.Message{ID: id, Priority: queue.Priority(p.rand.IntN(3) - 1),
-		Expires: p.now.Add(time.Duration(200+p.rand.IntN(3000)) * time.Second)}, Jobs: []*queue.Job{j}}
+	e := &queue.Entry{Message: queue.Message{ID: id, From: fmt.Sprintf("s%d@x.example", p.rand.IntN(4)), Tenant: fmt.Sprintf("t%d", p.rand.IntN(3)),
+		Priority: queue.Priority(p.rand.IntN(3) - 1), Expires: p.now.Add(time.Duration(200+p.rand.IntN(3000)) * time.Second)}, Jobs: []*queue.Job{j}}
+	if n%2 == 0 {
+		e.Message.Labels = []string{"even"}
+	}
 	if _, err := p.q.Enqueue(context.Background(), e); err != nil {
 		p.t.Fatal(err)
 	}
-	p.step(Ready{Lane: queue.Lane{Domain: j.Domain, Priority: e.Message.Priority}, Due: j.Due, Expires: e.Message.Expires})
+	l := queue.Lane{Domain: j.Domain, Tenant: e.Message.Tenant, Priority: e.Message.Priority}
+	p.step(Ready{Lane: l, Due: j.Due, Expires: e.Message.Expires})
 }
 
-// release does what Sender.Release does.
+// release does what the host program does when it changes a job.
 func (p *player) release() {
 	id := queue.ID(fmt.Sprintf("m%d", p.rand.IntN(400)))
+	p.step(Recall{Match: func(j *queue.Job) bool { return j.Key.ID == id }, Until: p.now.Add(time.Second)})
 	c, err := p.q.Claim(context.Background(), queue.ClaimRequest{Now: p.now, Lease: time.Minute, Limit: 1, Keys: []queue.Key{{ID: id}}})
 	if err != nil {
 		p.t.Fatal(err)
@@ -132,37 +179,30 @@ func (p *player) release() {
 	}
 }
 
-// route finds a site for one of the attempts under way.
-func (p *player) route() {
-	if len(p.flight) == 0 {
-		return
-	}
-	i := p.rand.IntN(len(p.flight))
-	a := p.flight[i]
-	if a.Expired {
-		return
-	}
-	p.flight = append(p.flight[:i], p.flight[i+1:]...)
-	p.step(Routed{Attempt: a, To: fmt.Sprintf("site%d", p.rand.IntN(4))})
-}
-
-// admit lets an attempt go on, or gives its job back.
-func (p *player) admit(a Admission) {
-	if !a.OK {
-		p.slots[a.Site]--
-		e := Ended{Attempt: a.Attempt, Lane: a.Job.Lane(), Due: a.Job.Due, Expires: a.Job.Message.Expires}
-		if err := p.q.Commit(context.Background(), a.Job); err != nil {
-			e.Due = a.Job.Leased
+// disturb changes the world around.
+func (p *player) disturb() {
+	switch p.rand.IntN(4) {
+	case 0:
+		pause := Pause{Domain: p.domain()}
+		switch p.rand.IntN(5) {
+		case 0, 1:
+			pause = Pause{Tenant: "t2", Until: p.now.Add(time.Minute)}
+		case 2:
+			pause = Pause{Label: "even"}
+		case 3:
+			pause = Pause{Label: "even", Site: fmt.Sprintf("site%d", p.rand.IntN(4)), Until: p.now.Add(time.Minute)}
 		}
-		p.step(e)
-		return
+		p.pauses = append(p.pauses, pause)
+		p.step(Pauses{slices.Clone(p.pauses)})
+	case 1:
+		p.pauses = nil
+		p.step(Pauses{})
+	case 2:
+		p.step(Flush{})
+	default:
+		p.now = p.now.Add(time.Duration(p.rand.IntN(120)-20) * time.Second)
+		p.step(nil)
 	}
-	p.slots[a.Site]--
-	a.Site = a.To
-	if p.slots[a.Site]++; p.slots[a.Site] > p.limits.PerSite {
-		p.t.Fatalf("%d attempts at %s", p.slots[a.Site], a.Site)
-	}
-	p.flight = append(p.flight, a.Attempt)
 }
 
 func (p *player) step(e Event) {
@@ -175,28 +215,131 @@ func (p *player) step(e Event) {
 			}
 			p.claims++
 			p.asked = &a
-		case Admission:
-			p.admit(a)
 		case Attempt:
-			p.flight = append(p.flight, a)
-			if a.Expired {
-				continue
+			p.begin(a)
+		case Expire:
+			p.unsettled = append(p.unsettled, a.Job)
+		case Return:
+			if !a.Due.IsZero() {
+				a.Job.Due = a.Due
 			}
-			if p.slots[a.Site]++; p.slots[a.Site] > p.limits.PerSite {
-				p.t.Fatalf("%d attempts at %s", p.slots[a.Site], a.Site)
+			p.unsettled = append(p.unsettled, a.Job)
+		case Admission:
+			if a.OK {
+				p.worker(a.Worker).site = a.Site
 			}
-			total := 0
-			for _, n := range p.slots {
-				total += n
+			a.Answer <- a.OK
+		case Close:
+			h := p.worker(a.Worker)
+			if !h.idle {
+				p.t.Fatal("a worker that is not idle is closed")
 			}
-			if total > p.limits.Total {
-				p.t.Fatalf("%d attempts", total)
-			}
+			h.idle, h.closing = false, true
 		}
 	}
+	p.check()
+	checkInvariants(p.t, p.s, p.now, p.brought)
 	if w := p.s.Wake(); !w.IsZero() && !w.After(p.now) {
 		p.t.Fatalf("wants to be woken at once, at %v, now %v", w.Sub(start), p.now.Sub(start))
 	}
+}
+
+func (p *player) begin(a Attempt) {
+	l := a.Job.Lane()
+	if by := p.s.pausedJob(p.now, a.Site, a.Job, &l); by != nil {
+		p.t.Fatalf("a job begins that %+v keeps back", *by)
+	}
+	if !a.New {
+		h := p.worker(a.Worker)
+		if !h.idle || h.site != a.Site {
+			p.t.Fatalf("worker %d of %s gets a job of %s", a.Worker, h.site, a.Site)
+		}
+		h.Attempt, h.idle = a, false
+		return
+	}
+	p.workers = append(p.workers, &hand{Attempt: a, site: a.Site})
+}
+
+// check holds the State to its limits.
+func (p *player) check() {
+	sites := make(map[string]int)
+	opening := 0
+	for _, h := range p.workers {
+		sites[h.site]++
+		if !h.greeted && !h.closing {
+			opening++
+		}
+	}
+	for site, n := range sites {
+		if n > p.perSite {
+			p.t.Fatalf("%d connections at %s, of %d", n, site, p.perSite)
+		}
+	}
+	if len(p.workers) > p.total || opening > max(p.total/2, 1) {
+		p.t.Fatalf("%d connections of %d, %d opening", len(p.workers), p.total, opening)
+	}
+}
+
+func (p *player) worker(name Worker) *hand {
+	for _, h := range p.workers {
+		if h.Worker == name {
+			return h
+		}
+	}
+	p.t.Fatalf("there is no worker %d", name)
+	return nil
+}
+
+// work has one worker go on, if there is one with something to do.
+func (p *player) work() bool {
+	var able []*hand
+	for _, h := range p.workers {
+		if !h.idle {
+			able = append(able, h)
+		}
+	}
+	if len(able) == 0 {
+		return false
+	}
+	h := able[p.rand.IntN(len(able))]
+	if h.closing {
+		p.workers = slices.DeleteFunc(p.workers, func(o *hand) bool { return o == h })
+		p.step(Closed{h.Worker})
+		return true
+	}
+	to := fmt.Sprintf("site%d", int(h.Job.Domain[1]-'0')%4)
+	if !p.quiet && p.rand.IntN(20) == 0 {
+		to = fmt.Sprintf("site%d", p.rand.IntN(4))
+	}
+	dial := !h.greeted || p.rand.IntN(10) == 0
+	if (dial || to != h.site) && !p.admitted(h, to, dial) {
+		p.done(h, Feedback{}, h.greeted)
+		return true
+	}
+	if dial {
+		h.greeted = false
+		if p.rand.IntN(5) == 0 {
+			p.done(h, Feedback{Contact: Failed + Contact(p.rand.IntN(2))}, false)
+			p.unsettled = append(p.unsettled, h.Job)
+			return true
+		}
+		h.greeted = true
+		p.step(Greeted{h.Worker})
+	}
+	p.unsettled = append(p.unsettled, h.Job)
+	p.done(h, Feedback{Contact: Met, Sent: true}, p.rand.IntN(6) > 0)
+	return true
+}
+
+func (p *player) admitted(h *hand, to string, dial bool) bool {
+	answer := make(chan bool, 1)
+	p.step(Routed{Worker: h.Worker, Site: to, Dial: dial, Answer: answer})
+	return <-answer
+}
+
+func (p *player) done(h *hand, f Feedback, warm bool) {
+	h.idle, h.closing = warm, !warm
+	p.step(Done{Worker: h.Worker, Feedback: f, Warm: warm})
 }
 
 func (p *player) answer() {
@@ -216,37 +359,36 @@ func (p *player) answer() {
 	if p.rand.IntN(3) == 0 {
 		p.now = p.now.Add(time.Duration(p.rand.IntN(10)) * time.Second)
 	}
+	p.brought = max(p.brought, len(got.Jobs))
 	p.step(Claimed{Claimed: got})
 }
 
-func (p *player) finish() {
-	if len(p.flight) == 0 {
+// settle commits one of the jobs that were worked on, or fails to.
+func (p *player) settle() {
+	if len(p.unsettled) == 0 {
 		return
 	}
-	i := p.rand.IntN(len(p.flight))
-	a := p.flight[i]
-	p.flight = append(p.flight[:i], p.flight[i+1:]...)
-	if !a.Expired {
-		p.slots[a.Site]--
-	}
-	j := a.Job
-	e := Ended{Attempt: a, Lane: j.Lane(), Due: j.Leased, Expires: j.Message.Expires}
+	i := p.rand.IntN(len(p.unsettled))
+	j := p.unsettled[i]
+	p.unsettled = slices.Delete(p.unsettled, i, i+1)
+	e := Settled{Job: j, Lane: j.Lane(), Due: j.Leased, Expires: j.Message.Expires}
 	switch k := p.rand.IntN(6); {
-	case a.Expired || k < 2 || !j.Message.Expires.After(p.now):
+	case k < 3 || !j.Message.Expires.After(p.now):
 		j.Recipients[0].State, j.Finished = queue.Bounced, p.now
 		e.Due, e.Expires = time.Time{}, time.Time{}
-	case k == 2:
+	case k == 3:
 		j.Held = true
 		e.Due = time.Time{}
-	case k == 3: // the commit fails for good
+	case k == 4 && !p.quiet: // the commit fails for good
 		p.step(e)
 		return
 	default:
-		j.Due = p.now.Add(time.Duration(p.rand.IntN(600)) * time.Second)
-		e.Due = j.Due
+		j.Due = later(j.Due, p.now.Add(time.Duration(p.rand.IntN(600))*time.Second))
+		j.Tries++
+		e.Due, e.Lane = j.Due, j.Lane()
 	}
 	if err := p.q.Commit(context.Background(), j); err != nil {
-		e.Due, e.Expires = a.Job.Leased, j.Message.Expires
+		e.Due, e.Expires = j.Leased, j.Message.Expires
 	}
 	p.step(e)
 }

@@ -4,33 +4,53 @@
 //
 // It keeps lanes, not jobs. A lane is at one place at a time:
 //
-//	             due                 slot free               claimed, more due
+//	             due                 wanted                claimed, more due
 //	waiting ------------> ready (at its site) ------> asked -------------------> ready
 //	   ^                                                |
 //	   |              claimed, next is later            |   claimed, nothing left
 //	   +------------------------------------------------+-----------------------> forgotten
 //
-// A lane that waits costs a heap entry and nothing else; so does one whose site is full.
+// A lane that waits costs a heap entry and nothing else; one whose site is full or pauses costs a place in a line there. A due
+// lane that the host program's pauses or its tenant's rate keep back waits until that is over, or, if no end is known, is parked.
+//
+// The jobs that were claimed are in the site's hand, about one for each of its connections, until a worker takes them. A
+// worker stands for one connection: it does one job after the other, of any domain of its site, and is idle for a while when
+// there is none.
+//
+//	         Attempt           Greeted              Done, warm
+//	(new) ------------> opening -------> busy --------------------> idle
+//	                       |              ^  |                       | |
+//	                       |              |  | Done                  | | Close
+//	                       |     Attempt  +--|-----------------------+ |
+//	                       v                 v                         v
+//	                    closing <---------------------------------------  ---- Closed ---> (gone)
+//
+// What is chosen: among sites and within a site, by priority, of which each has its [turns]; first attempts before retries, in
+// the same way; among the tenants of one priority by weight ([line]); and then the lane that has waited longest.
 package schedule
 
 import (
-	"container/heap"
+	"container/list"
+	"math/rand/v2"
 	"time"
 
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/queue"
 )
 
-// Limits bound what is under way at once.
-type Limits struct {
-	Total   int // attempts
-	PerSite int // attempts at one site
+// Config is what a State goes by.
+type Config struct {
+	Total  int // connections at once
+	Policy *shaping.Policy
+	Rand   *rand.Rand
+	Source func(*queue.Job) string // names the sending address of a job; nil: there is one, without a name
 }
 
 const (
 	// maxTakes bounds the lanes of one claim, so that a claim stays a short call.
 	maxTakes = 64
-	// maxExpiring bounds the expired jobs under way. They need no connection, so they don't count for Limits: no limit
-	// may keep a message from its end.
+	// maxExpiring bounds the expired jobs under way. They need no connection, so they don't count for Total: no limit may
+	// keep a message from its end.
 	maxExpiring = 16
 	// maxSites bounds what is remembered of which domain belongs to which site. Forgetting may cost a job one way to the
 	// router and back.
@@ -41,160 +61,189 @@ const (
 
 // State is the scheduler's state. It is used by one goroutine.
 type State struct {
-	limits  Limits
+	config Config
+	policy *shaping.Policy
+
 	lanes   map[queue.Lane]*lane
 	waiting waitHeap
-	sites   map[string]*site // those with attempts under way or lanes ready
+	sites   map[string]*site
 	siteOf  map[string]string
+	timers  timerHeap      // sites that change by time alone
+	touched []*site        // sites to look at before the step ends
+	pauses  []Pause        // the host program's
+	kept    map[*lane]bool // due lanes that a pause or their tenant's rate keeps back, or did
 
-	// open has, for each priority, the sites with ready lanes and a free slot, in the order they are served.
-	open [3][]*site
+	workers    map[Worker]*worker
+	last       Worker
+	opening    int               // workers that aren't greeted yet
+	strangers  int               // of these, at sites that have never greeted
+	promised   int               // workers that the claim under way will be for
+	idle       list.List         // of *worker, the longest idle first
+	short      [3][3]line[*site] // sites that wait for room for their first connection, by standing and priority
+	newcomers  int               // strangers that were let in
+	shortTurns turns
 
-	running  int                  // attempts under way
-	expiring int                  // expired jobs under way
-	expiry   time.Time            // nothing expires before; zero: nothing does at all
-	asked    *request             // the claim under way
-	arrived  map[queue.Lane]Ready // what came in while a claim is under way: its answer may not know of it
-	resume   time.Time            // no claim before, because the last one failed
-	pause    time.Duration
-	draining bool
+	// open has, for each priority, the sites that want jobs, in the order they are served.
+	open      [3][]*site
+	openTurns turns
+
+	meters    meters
+	expiring  int                // expired jobs under way
+	expiry    time.Time          // nothing expires before; zero: nothing does at all
+	expires   time.Time          // when what came in during the claim under way expires: the answer may not know of it
+	asked     *request           // the claim under way
+	unsettled map[queue.Key]bool // jobs that are not settled yet; true: expired
+	resume    time.Time          // no claim before, because the last one failed
+	pause     time.Duration
+	draining  bool
 }
 
 // New returns the state of a scheduler that knows no lanes.
-func New(l Limits) *State {
+func New(c Config) *State {
+	if c.Source == nil {
+		c.Source = func(*queue.Job) string { return "" }
+	}
+	if c.Policy == nil {
+		c.Policy = &shaping.Policy{}
+	}
 	return &State{
-		limits: l,
-		lanes:  make(map[queue.Lane]*lane),
-		sites:  make(map[string]*site),
-		siteOf: make(map[string]string),
-
-		arrived: make(map[queue.Lane]Ready),
+		config:    c,
+		policy:    c.Policy,
+		lanes:     make(map[queue.Lane]*lane),
+		sites:     make(map[string]*site),
+		siteOf:    make(map[string]string),
+		kept:      make(map[*lane]bool),
+		workers:   make(map[Worker]*worker),
+		unsettled: make(map[queue.Key]bool),
 	}
 }
 
 // Step tells the state of an event, or, if it is nil, only of the time, and returns what is to be done.
-func (s *State) Step(now time.Time, e Event) []Action {
-	var actions []Action
+func (s *State) Step(now time.Time, e Event) (actions []Action) {
 	switch e := e.(type) {
 	case Ready:
 		s.ready(e)
-	case Routed:
-		actions = append(actions, s.routed(e))
 	case Claimed:
 		actions = s.claimed(now, e)
-	case Ended:
-		s.ended(e)
+	case Routed:
+		actions = s.routed(now, e)
+	case Greeted:
+		s.greeted(now, e)
+	case Done:
+		actions = s.done(now, e)
+	case Settled:
+		s.settled(e)
+	case Closed:
+		s.closed(e)
+	case Pauses:
+		actions = s.setPauses(now, e.Pauses)
+	case Policy:
+		s.setPolicy(now, e.Policy)
+	case Flush:
+		s.flush(e.Site)
+	case Recall:
+		actions = s.recall(e)
 	case Drain:
-		s.draining = true
+		s.drain()
 	}
-	if c := s.claim(now); c != nil {
-		actions = append(actions, *c)
+	s.ripen(now)
+	s.ring(now)
+	if !now.Before(s.resume) {
+		s.resume = time.Time{}
 	}
-	return actions
+	for {
+		if s.asked == nil && s.resume.IsZero() {
+			s.admitShort()
+		}
+		if len(s.touched) > 0 {
+			actions = append(actions, s.serveTouched(now)...)
+			continue
+		}
+		c := s.claim(now)
+		if c != nil {
+			actions = append(actions, *c)
+		}
+		if len(s.touched) == 0 {
+			return actions
+		}
+	}
 }
 
 // Wake returns when Step is to be called next if no event comes first; zero: time alone changes nothing.
 func (s *State) Wake() time.Time {
-	if s.draining || s.asked != nil {
+	if s.draining {
 		return time.Time{}
 	}
 	var wake time.Time
+	if len(s.timers) > 0 {
+		wake = s.timers[0].timer
+	}
+	if s.asked != nil {
+		return wake
+	}
+	var claim time.Time
 	if len(s.waiting) > 0 {
-		wake = s.waiting[0].next
+		claim = s.waiting[0].next
 	}
 	if s.expiring < maxExpiring {
-		wake = earliest(wake, s.expiry)
+		claim = earliest(claim, s.expiry)
 	}
-	if s.anyOpen() && s.running < s.limits.Total {
-		return s.resume // nothing else keeps a claim from being made
+	if s.anyOpen() || s.anyShort() || !claim.IsZero() && claim.Before(s.resume) {
+		claim = s.resume
 	}
-	if !wake.IsZero() && wake.Before(s.resume) {
-		return s.resume
-	}
-	return wake
+	return earliest(wake, claim)
 }
 
-// Running returns how many attempts are under way, those for expired jobs included.
-func (s *State) Running() int { return s.running + s.expiring }
+// Active returns how much is under way: workers, idle ones included, and jobs that aren't settled.
+func (s *State) Active() int { return len(s.workers) + len(s.unsettled) }
 
-// ready notes that a lane has a claimable job at e.Due.
-func (s *State) ready(e Ready) {
-	if s.asked != nil {
-		s.arrived[e.Lane] = s.arrived[e.Lane].Merge(e)
-	}
-	s.expiry = earliest(s.expiry, e.Expires)
-	if e.Due.IsZero() {
-		return
-	}
-	l := s.lanes[e.Lane]
-	if l == nil {
-		l = &lane{Lane: e.Lane, index: -1}
-		s.lanes[e.Lane] = l
-	}
-	switch {
-	case l.place == nowhere:
-		l.next, l.place = e.Due, waiting
-		heap.Push(&s.waiting, l)
-	case l.place == waiting && e.Due.Before(l.next):
-		l.next = e.Due
-		heap.Fix(&s.waiting, l.index)
-	}
-}
-
-// routed moves an attempt to the site that it was routed to. It began with a slot of another one if nothing was known of its
-// domain, or if that has moved.
-func (s *State) routed(e Routed) Admission {
-	s.learn(e.Job.Domain, e.To)
-	if e.To == e.Site {
-		return Admission{e, true}
-	}
-	to := s.site(e.To)
-	if to.running+to.asked >= s.limits.PerSite {
-		return Admission{e, false}
-	}
-	to.running++
-	s.leave(e.Site)
-	return Admission{e, true}
-}
-
-// learn notes which site a domain belongs to.
-func (s *State) learn(domain, site string) {
-	if site == s.siteName(domain) {
-		return
-	}
-	if len(s.siteOf) >= maxSites {
-		clear(s.siteOf)
-	}
-	s.siteOf[domain] = site
-}
-
-// leave gives a slot of a site back.
-func (s *State) leave(name string) {
-	if st := s.sites[name]; st != nil {
-		st.running--
-		s.reopen(st)
-	}
-}
-
-func (s *State) siteName(domain string) string {
-	if name, ok := s.siteOf[domain]; ok {
-		return name
-	}
-	return domain // until its first route is known, a domain is a site of its own
-}
-
-// ended takes back the slot of an attempt.
-func (s *State) ended(e Ended) {
-	if e.Expired {
+// settled notes that a job is committed.
+func (s *State) settled(e Settled) {
+	if s.unsettled[e.Job.Key] {
 		s.expiring--
-	} else {
-		s.running--
-		s.leave(e.Site)
 	}
-	if e.Due.IsZero() && e.Expires.IsZero() {
-		return
+	delete(s.unsettled, e.Job.Key)
+	if !e.Due.IsZero() || !e.Expires.IsZero() {
+		s.ready(Ready{Lane: e.Lane, Due: e.Due, Expires: e.Expires})
 	}
-	s.ready(Ready{Lane: e.Lane, Due: e.Due, Expires: e.Expires})
+}
+
+// drain stops everything that hasn't begun.
+func (s *State) drain() {
+	s.draining = true
+	for _, st := range s.inOrder(all) {
+		s.touch(st)
+	}
+}
+
+// setPolicy replaces the shaping policy.
+func (s *State) setPolicy(now time.Time, p *shaping.Policy) {
+	s.policy = p
+	s.meters.replan()
+	s.release(now)
+	for _, st := range s.inOrder(all) {
+		st.limits = p.Limits(st.name)
+		s.touch(st)
+	}
+}
+
+// flush forgets what keeps a site back by itself.
+func (s *State) flush(name string) {
+	for _, st := range s.inOrder(func(st *site) bool { return name == "" || name == st.name }) {
+		st.window.flush()
+		s.touch(st)
+	}
+}
+
+// recall gives back the jobs that match and that no worker has taken yet.
+func (s *State) recall(e Recall) (actions []Action) {
+	for _, st := range s.inOrder(func(st *site) bool { return st.inHand() > 0 }) {
+		for _, j := range st.drop(e.Match) {
+			actions = append(actions, s.giveUp(j, e.Until))
+		}
+		s.touch(st)
+	}
+	return actions
 }
 
 func earliest(a, b time.Time) time.Time {

@@ -1,0 +1,152 @@
+package schedule
+
+import "time"
+
+// free is how many connections a site may open now. Those that aren't greeted yet hold at most half of all, and those to sites
+// that have never greeted half of that, so that hosts that never do leave room for those that do. While other sites wait for
+// their first connection, it has only what it was promised.
+func (s *State) free(now time.Time, st *site) int {
+	if st.rate.connections.Next(st.limits.ConnectionRate, now).After(now) {
+		return 0
+	}
+	others := s.promised - st.promised
+	half := max(s.config.Total/2, 1)
+	n := min(st.window.size(now, st.limits)-st.workers, s.config.Total-len(s.workers)-others, half-s.opening-others)
+	if !st.known {
+		n = min(n, max(half/2, 1)-s.strangers-others)
+	}
+	if s.anyShort() {
+		n = min(n, st.promised)
+	}
+	return max(n, 0)
+}
+
+// promise keeps n connections for a site.
+func (s *State) promise(st *site, n int) {
+	s.promised += n - st.promised
+	st.promised = n
+}
+
+// reopens reports whether a worker whose session is of no use may make another one.
+func (s *State) reopens(now time.Time, st *site) bool {
+	return s.opening+s.promised < max(s.config.Total/2, 1) && !st.rate.connections.Next(st.limits.ConnectionRate, now).After(now)
+}
+
+// The standings of a site: it has greeted us before; it is a stranger; it is one that was tried, and didn't greet.
+const (
+	known = iota
+	untried
+	silent
+)
+
+func (st *site) standing() int {
+	switch {
+	case st.known:
+		return known
+	case st.window.paused > 0:
+		return silent
+	}
+	return untried
+}
+
+// waits reports whether a site waits for a connection because of Total, with something of a priority. Strangers don't count
+// while as many as may be are being made.
+func (s *State) waits(p int) bool {
+	return !s.short[known][p].empty() || s.waitsStrange(p)
+}
+
+func (s *State) waitsStrange(p int) bool {
+	return !(s.short[untried][p].empty() && s.short[silent][p].empty()) && s.strangers+s.promised < max(s.config.Total/4, 1)
+}
+
+// anyShort reports whether any site waits for room.
+func (s *State) anyShort() bool { return s.waits(0) || s.waits(1) || s.waits(2) }
+
+// admitShort promises connections to sites that wait for one, as many as there is room for: by priority, then by standing and
+// tenant.
+func (s *State) admitShort() {
+	for len(s.workers)+s.promised < s.config.Total && s.opening+s.promised < max(s.config.Total/2, 1) {
+		p := s.shortTurns.next([3]bool{s.waits(0), s.waits(1), s.waits(2)})
+		if p < 0 {
+			return
+		}
+		from, last := &s.short[known][p], false
+		if strange, newest := s.nextStrange(p); strange != nil &&
+			(from.empty() || strange.first().short.since.Before(from.first().short.since)) {
+			from, last = strange, newest
+			s.newcomers++
+		}
+		tenant := from.top().tenant
+		var st *site
+		if last {
+			st = from.takeLast(tenant)
+		} else {
+			st = from.take(tenant, 1)[0]
+		}
+		from.charge(tenant, 1/s.policy.Weight(tenant))
+		from.back(tenant)
+		st.short = shortage{}
+		s.promise(st, 1)
+		s.touch(st)
+	}
+}
+
+// nextStrange is the line from which the next stranger comes, nil if none does, and whether it is to be the newest one there. Hosts
+// that never greet are not known from others, and may be many: so every second is the one that has come last, which thus
+// never waits for all of them, and of the rest every second is one that was silent before.
+func (s *State) nextStrange(p int) (from *line[*site], newest bool) {
+	if !s.waitsStrange(p) {
+		return nil, false
+	}
+	untried, silent := &s.short[untried][p], &s.short[silent][p]
+	switch {
+	case untried.empty():
+		return silent, false
+	case s.newcomers%2 == 0:
+		return untried, true
+	case s.newcomers%4 == 1 && !silent.empty():
+		return silent, false
+	}
+	return untried, false
+}
+
+// shorten has a site stand in line for its first connection, with the best that it has, and returns whether it is new there.
+func (s *State) shorten(now time.Time, st *site) bool {
+	p, tenant := st.best()
+	was := st.short
+	if was.line != nil && was.priority <= p {
+		return false
+	}
+	if was.line != nil {
+		was.line.remove(was.tenant, st)
+	}
+	line := &s.short[st.standing()][p]
+	line.push(tenant, st)
+	st.short = shortage{line: line, since: now, priority: p, tenant: tenant}
+	return was.line == nil
+}
+
+// yields reports whether a worker is to leave its connection to another site: one that has something better waiting, or, once
+// the worker has had its time, anything.
+func (s *State) yields(now time.Time, w *worker) bool {
+	if len(s.workers) < s.config.Total {
+		return false
+	}
+	mine, _ := w.site.best()
+	for p := range 3 {
+		if s.waits(p) {
+			return p < mine || now.Sub(w.since) >= quantum
+		}
+	}
+	return false
+}
+
+// makeRoom has the worker close that has been idle longest, of all sites.
+func (s *State) makeRoom() []Action {
+	front := s.idle.Front()
+	if front == nil {
+		return nil
+	}
+	w := front.Value.(*worker)
+	return s.dismiss(w.site, func(o *worker) bool { return o == w })
+}

@@ -1,0 +1,236 @@
+package schedule
+
+import (
+	"container/list"
+	"slices"
+	"time"
+
+	"github.com/postroad/postroad/queue"
+)
+
+// quantum is how long a worker may go on although others wait for a connection: less would be spent on greetings.
+const quantum = 2 * time.Second
+
+// worker is what holds a connection.
+type worker struct {
+	name    Worker
+	site    *site
+	greeted bool       // it has a session
+	closing bool       // it was told to close, or does by itself
+	job     *queue.Job // what it works on; nil: it is idle, or closing
+	since   time.Time  // when it began
+	done    int        // jobs
+	idle    time.Time  // since when
+	place   *list.Element
+}
+
+// hire makes a worker of a site, with a job.
+func (s *State) hire(now time.Time, st *site, j *queue.Job) Worker {
+	s.last++
+	w := &worker{name: s.last, site: st, job: j}
+	s.workers[w.name] = w
+	st.workers++
+	s.promise(st, max(st.promised-1, 0))
+	s.opens(now, w)
+	return w.name
+}
+
+// opens counts a connection that is about to be made.
+func (s *State) opens(now time.Time, w *worker) {
+	w.since, w.done = now, 0
+	w.site.rate.connections.Take(w.site.limits.ConnectionRate, now)
+	s.countOpening(w.site, +1)
+}
+
+// countOpening counts n more connections that aren't greeted yet.
+func (s *State) countOpening(st *site, n int) {
+	s.opening += n
+	st.opening += n
+	if !st.known {
+		s.strangers += n
+	}
+}
+
+// become makes a site known.
+func (s *State) become(st *site) {
+	if !st.known {
+		st.known = true
+		s.strangers -= st.opening
+	}
+}
+
+// routed answers a worker that has routed its job: to another site than the one whose slot it has, or to need a connection.
+func (s *State) routed(now time.Time, e Routed) []Action {
+	w := s.workers[e.Worker]
+	if w == nil || w.job == nil {
+		return []Action{Admission{e, false}}
+	}
+	if !e.Detour {
+		s.learn(now, w.job.Domain, e.Site)
+	}
+	l := w.job.Lane()
+	pause := s.pausedJob(now, e.Site, w.job, &l)
+	ok := !s.draining && pause == nil
+	if from := w.site; from.name != e.Site {
+		to := s.site(e.Site)
+		s.touch(from)
+		s.touch(to)
+		// A worker with a session stays with its site: what it has there isn't closed yet. And an idle one of the other site
+		// needs no new connection.
+		if ok = ok && !w.greeted && len(to.idle) == 0 && s.admits(now, to); ok {
+			s.move(now, w, to)
+		}
+	} else if e.Dial && w.greeted {
+		if ok = ok && s.reopens(now, from); ok {
+			w.greeted = false
+			from.greeted--
+			s.opens(now, w)
+		}
+	}
+	if ok {
+		return []Action{Admission{e, true}}
+	}
+	j := w.job
+	w.job = nil
+	delete(s.unsettled, j.Key)
+	to := s.site(e.Site)
+	s.touch(to)
+	if pause != nil && !s.draining {
+		return []Action{Admission{e, false}, s.keep(now, pause, e.Site, j)}
+	}
+	if s.draining || to.inHand() >= 2*to.limits.Connections {
+		var due time.Time
+		if e.Detour && !s.draining { // its lane doesn't wait for that site
+			due = now.Add(patience)
+		}
+		return []Action{Admission{e, false}, s.giveUp(j, due)}
+	}
+	to.put(j)
+	return []Action{Admission{e, false}}
+}
+
+// admits reports whether a site has a slot for a worker that comes from another one.
+func (s *State) admits(now time.Time, to *site) bool {
+	until, _ := to.window.pausedUntil(now)
+	return !until.After(now) &&
+		to.workers < to.window.size(now, to.limits) &&
+		!to.rate.connections.Next(to.limits.ConnectionRate, now).After(now) &&
+		!to.rate.messages.Next(to.window.limits(now, to.limits).MessageRate, now).After(now)
+}
+
+// move gives a worker that has no session to another site. What it has taken of the rates of the one that it leaves was not in
+// vain: that was to stand for the other.
+func (s *State) move(now time.Time, w *worker, to *site) {
+	s.countOpening(w.site, -1)
+	w.site.workers--
+	w.site = to
+	to.workers++
+	to.rate.messages.Take(to.window.limits(now, to.limits).MessageRate, now)
+	s.opens(now, w)
+}
+
+// greeted notes that a worker has a session.
+func (s *State) greeted(now time.Time, e Greeted) {
+	w := s.workers[e.Worker]
+	if w == nil || w.greeted || w.closing {
+		return
+	}
+	s.countOpening(w.site, -1)
+	w.greeted = true
+	w.site.greeted++
+	s.become(w.site)
+	s.touch(w.site)
+}
+
+// done notes what a worker's dialogue has told, and says what it does next.
+func (s *State) done(now time.Time, e Done) []Action {
+	w := s.workers[e.Worker]
+	if w == nil {
+		return nil
+	}
+	st := w.site
+	st.hear(now, e.Feedback, s)
+	if w.job != nil {
+		w.job = nil
+		w.done++
+	}
+	s.touch(st)
+	if !e.Warm || !w.greeted {
+		s.close(w)
+		return nil
+	}
+	w.idle = now
+	st.idle = append(st.idle, w)
+	w.place = s.idle.PushBack(w)
+	l := st.window.limits(now, st.limits)
+	if s.draining || w.done >= l.Messages || now.Sub(w.since) >= l.Lifetime || s.yields(now, w) {
+		return s.dismiss(st, func(o *worker) bool { return o == w })
+	}
+	return nil
+}
+
+// hear tells the site's window what a dialogue has told.
+func (st *site) hear(now time.Time, f Feedback, s *State) {
+	st.said.add(&f.Said)
+	switch f.Contact {
+	case Met:
+		st.window.met(now, st.greeted, st.limits)
+	case Failed:
+		st.window.failed(now, st.greeted, f.Text, st.limits, s.config.Rand)
+	case TurnedAway:
+		st.window.turnedAway(now, st.greeted, f.Text, st.limits, s.config.Rand)
+	}
+	for _, o := range f.Orders {
+		st.window.order(now, o, s.config.Rand)
+	}
+}
+
+// close notes that a worker has, or will have, no session any more.
+func (s *State) close(w *worker) {
+	if w.closing {
+		return
+	}
+	w.closing = true
+	if w.greeted {
+		w.site.greeted--
+	} else {
+		s.countOpening(w.site, -1)
+	}
+}
+
+// resumeIdle gives a job to the idle worker that has been so for the shortest time: its session is the most likely to live.
+func (s *State) resumeIdle(st *site, j *queue.Job) Worker {
+	last := len(st.idle) - 1
+	w := st.idle[last]
+	st.idle[last] = nil
+	st.idle = st.idle[:last]
+	s.idle.Remove(w.place)
+	w.job = j
+	return w.name
+}
+
+// dismiss has the idle workers of a site that match close their sessions.
+func (s *State) dismiss(st *site, match func(*worker) bool) (actions []Action) {
+	st.idle = slices.DeleteFunc(st.idle, func(w *worker) bool {
+		if !match(w) {
+			return false
+		}
+		s.idle.Remove(w.place)
+		s.close(w)
+		actions = append(actions, Close{w.name})
+		return true
+	})
+	return actions
+}
+
+// closed frees the place of a worker.
+func (s *State) closed(e Closed) {
+	w := s.workers[e.Worker]
+	if w == nil {
+		return
+	}
+	s.close(w)
+	delete(s.workers, w.name)
+	w.site.workers--
+	s.touch(w.site)
+}

@@ -78,8 +78,8 @@ func (w *worker) warm() (warm bool) {
 	return warm
 }
 
-// hangUp closes the session, if there is one, beside: a server that is slow to say goodbye delays no mail. But there is never
-// more than one such beside the session that a worker has.
+// hangUp closes the session, if there is one, beside: a server that is slow to say goodbye delays no mail but what this worker
+// needs another session for, since dial waits for it.
 func (w *worker) hangUp() {
 	s := w.session
 	if s == nil {
@@ -87,7 +87,6 @@ func (w *worker) hangUp() {
 	}
 	w.session = nil
 	w.hosts.left(s.place)
-	w.closing.Wait()
 	w.closing.Go(func() {
 		guard(s.Close) // nothing depends on what is said there
 	})

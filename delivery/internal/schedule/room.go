@@ -2,18 +2,26 @@ package schedule
 
 import "time"
 
-// free is how many connections a site may open now. Those that aren't greeted yet hold at most half of all, and those to sites
-// that have never greeted half of that, so that hosts that never do leave room for those that do. While other sites wait for
-// their first connection, it has only what it was promised.
+// maxOpening is how many connections may be without a greeting, and maxStrangers how many of these to sites that have never
+// greeted, so that hosts that never do leave room for those that do.
+func (s *State) maxOpening() int   { return max(s.config.Total/2, 1) }
+func (s *State) maxStrangers() int { return max(s.config.Total/4, 1) }
+
+// mayConnect reports whether the site's rate lets a connection begin.
+func (st *site) mayConnect(now time.Time) bool {
+	return !st.rate.connections.Next(st.limits.ConnectionRate, now).After(now)
+}
+
+// free is how many connections a site may open now. While other sites wait for their first one, that is only what it was
+// promised.
 func (s *State) free(now time.Time, st *site) int {
-	if st.rate.connections.Next(st.limits.ConnectionRate, now).After(now) {
+	if !st.mayConnect(now) {
 		return 0
 	}
 	others := s.promised - st.promised
-	half := max(s.config.Total/2, 1)
-	n := min(st.window.size(now, st.limits)-st.workers, s.config.Total-len(s.workers)-others, half-s.opening-others)
+	n := min(st.window.size(now, st.limits)-st.workers, s.config.Total-len(s.workers)-others, s.maxOpening()-s.opening-others)
 	if !st.known {
-		n = min(n, max(half/2, 1)-s.strangers-others)
+		n = min(n, s.maxStrangers()-s.strangers-others)
 	}
 	if s.anyShort() {
 		n = min(n, st.promised)
@@ -29,7 +37,7 @@ func (s *State) promise(st *site, n int) {
 
 // reopens reports whether a worker whose session is of no use may make another one.
 func (s *State) reopens(now time.Time, st *site) bool {
-	return s.opening+s.promised < max(s.config.Total/2, 1) && !st.rate.connections.Next(st.limits.ConnectionRate, now).After(now)
+	return s.opening+s.promised < s.maxOpening() && st.mayConnect(now)
 }
 
 // The standings of a site: it has greeted us before; it is a stranger; it is one that was tried, and didn't greet.
@@ -56,7 +64,7 @@ func (s *State) waits(p int) bool {
 }
 
 func (s *State) waitsStrange(p int) bool {
-	return !(s.short[untried][p].empty() && s.short[silent][p].empty()) && s.strangers+s.promised < max(s.config.Total/4, 1)
+	return !(s.short[untried][p].empty() && s.short[silent][p].empty()) && s.strangers+s.promised < s.maxStrangers()
 }
 
 // anyShort reports whether any site waits for room.
@@ -65,7 +73,7 @@ func (s *State) anyShort() bool { return s.waits(0) || s.waits(1) || s.waits(2) 
 // admitShort promises connections to sites that wait for one, as many as there is room for: by priority, then by standing and
 // tenant.
 func (s *State) admitShort() {
-	for len(s.workers)+s.promised < s.config.Total && s.opening+s.promised < max(s.config.Total/2, 1) {
+	for len(s.workers)+s.promised < s.config.Total && s.opening+s.promised < s.maxOpening() {
 		p := s.shortTurns.next([3]bool{s.waits(0), s.waits(1), s.waits(2)})
 		if p < 0 {
 			return
@@ -98,16 +106,16 @@ func (s *State) nextStrange(p int) (from *line[*site], newest bool) {
 	if !s.waitsStrange(p) {
 		return nil, false
 	}
-	untried, silent := &s.short[untried][p], &s.short[silent][p]
+	fresh, again := &s.short[untried][p], &s.short[silent][p]
 	switch {
-	case untried.empty():
-		return silent, false
+	case fresh.empty():
+		return again, false
 	case s.newcomers%2 == 0:
-		return untried, true
-	case s.newcomers%4 == 1 && !silent.empty():
-		return silent, false
+		return fresh, true
+	case s.newcomers%4 == 1 && !again.empty():
+		return again, false
 	}
-	return untried, false
+	return fresh, false
 }
 
 // shorten has a site stand in line for its first connection, with the best that it has, and returns whether it is new there.

@@ -111,10 +111,8 @@ func (s *State) routed(now time.Time, e Routed) []Action {
 
 // admits reports whether a site has a slot for a worker that comes from another one.
 func (s *State) admits(now time.Time, to *site) bool {
-	until, _ := to.window.pausedUntil(now)
-	return !until.After(now) &&
-		to.workers < to.window.size(now, to.limits) &&
-		!to.rate.connections.Next(to.limits.ConnectionRate, now).After(now) &&
+	return to.workers < to.window.size(now, to.limits) &&
+		to.mayConnect(now) &&
 		!to.rate.messages.Next(to.window.limits(now, to.limits).MessageRate, now).After(now)
 }
 

@@ -22,7 +22,9 @@ type tx struct {
 	ids    map[queue.ID]bool // messages of which anything has changed
 	purges int               // jobs to be purged beyond what the number of changes allows
 	limits *limits
-	inUse  usage // with what the transaction adds
+	fresh  *fresh
+	inUse  usage       // with what the transaction adds
+	added  []*prepared // messages that are not finished
 
 	disk       *os.File     // the pages of which intact looks at; nil if nobody asks
 	unreadable []Unreadable // what was passed over

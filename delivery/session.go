@@ -67,7 +67,7 @@ func (w *worker) fitting(t *try, hosts []mx.Host) int {
 		case h.Name != s.terms.host:
 		case unsure(t.job) && h.Name != hosts[0].Name: // the host that may have it already is first
 		case h.Preference != hosts[0].Preference && s.destination != t.to:
-		case w.fits(t, h) && s.Reusable():
+		case w.fits(t, h) && !s.Spent(): // whether it was hung up on is seen when something is sent
 			return i
 		}
 	}

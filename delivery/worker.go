@@ -74,7 +74,7 @@ func (w *worker) attempt(a schedule.Attempt) (warm bool) {
 }
 
 func (w *worker) warm() (warm bool) {
-	guard(func() error { warm = w.session != nil && w.session.Reusable(); return nil })
+	guard(func() error { warm = w.session != nil && !w.session.Spent(); return nil })
 	return warm
 }
 

@@ -83,12 +83,18 @@ func (s *Session) refuse(keywords ...string) {
 	}
 }
 
-// Reusable reports whether another transaction on the session makes sense: the dialogue is in step, the server has said
-// nothing that only a confused one says, it takes more transactions on a session than there were (RFC 9422), and it hasn't
+// Reusable reports whether another transaction on the session makes sense: it isn't [Session.Spent], and the server hasn't
 // hung up meanwhile, as far as the socket knows. If that can't be asked, [Error].Stale tells.
 func (s *Session) Reusable() bool {
+	return !s.Spent() && !s.lost()
+}
+
+// Spent reports whether no other transaction on the session makes sense by what was said on it so far: it is over, the dialogue is
+// out of step, the server has said what only a confused one says, or it takes no more transactions on a session than there were
+// (RFC 9422). It doesn't look at the socket, as Send will.
+func (s *Session) Spent() bool {
 	enough := s.ext.limits().mails
-	return !s.closed && !s.dirty && !s.wire.junk && (enough == 0 || s.mails < enough) && !s.lost()
+	return s.closed || s.broken != nil || s.dirty || s.wire.junk || enough != 0 && s.mails >= enough
 }
 
 // Err is why the session is over, such as the 421 of a server that has waited long enough; nil if it isn't, or was closed.

@@ -134,8 +134,13 @@ func withoutNUL(p []byte) []byte {
 	return slices.DeleteFunc(p, func(c byte) bool { return c == 0 })
 }
 
-// add appends p, with its line ends made CRLF.
+// add appends p, with its line ends made CRLF. Most texts have no others, and are not taken line by line.
 func (x *text) add(p []byte) {
+	if !x.cr && len(p) > 0 && onlyCRLF(p) {
+		x.buf = append(x.buf, p...)
+		x.inLine = p[len(p)-1] != '\n'
+		return
+	}
 	for len(p) > 0 {
 		if x.cr {
 			if p[0] == '\n' {
@@ -167,6 +172,21 @@ func (x *text) add(p []byte) {
 			x.line(line)
 			p = nil
 		}
+	}
+}
+
+// onlyCRLF reports whether each CR in p is followed by an LF, and each LF comes after a CR.
+func onlyCRLF(p []byte) bool {
+	left := bytes.Count(p, []byte{'\n'})
+	for ; ; left-- {
+		cr := bytes.IndexByte(p, '\r')
+		if cr < 0 {
+			return left == 0
+		}
+		if cr+1 == len(p) || p[cr+1] != '\n' {
+			return false
+		}
+		p = p[cr+2:]
 	}
 }
 

@@ -283,6 +283,14 @@ func (c *deleteDraft) apply(t *tx) error {
 	return errors.Join(deleteBody(t, c.body), t.drafts().Delete(key))
 }
 
+// deleteBody deletes the body of a message. What was written a moment ago need not be looked for, nor at.
+func (m *messageRecord) deleteBody(t *tx, fresh bool) error {
+	if fresh && m.Size <= segmentSize {
+		return t.bodies().DeleteBucket(segmentKey(m.Body, headPart, 0))
+	}
+	return deleteBody(t, m.Body)
+}
+
 // deleteBody deletes all segments of a body, except for damaged ones: which pages would become free isn't known.
 func deleteBody(t *tx, body uint64) error {
 	var k []byte

@@ -48,6 +48,9 @@ func (c *chunk) seal(key []byte) {
 	c.record = binary.BigEndian.AppendUint32(c.record, checksum(key, c.record))
 }
 
+// body is what is in c, which is sealed.
+func (c *chunk) body() []byte { return c.record[1 : len(c.record)-crc32.Size] }
+
 // smallChunk is what a chunk begins with: who has little to send, or sends it slowly, holds little.
 const smallChunk = 4 << 10
 

@@ -98,6 +98,7 @@ func (p *prepared) put(t *tx) error {
 		if err := p.putBody(t); err != nil {
 			return err
 		}
+		t.added = append(t.added, p)
 	} else if err := t.finish(p.message); err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type Queue struct {
 	room      *room
 	lastBody  atomic.Uint64 // names the latest body
 	memory    memory        // for bodies on their way in
+	fresh     *fresh
 	wake      chan struct{} // holds one token while somebody waits
 	closing   chan struct{} // closed by Close
 	stopped   chan struct{} // closed when the writer has ended
@@ -75,6 +76,7 @@ func Open(path string, o Options) (*Queue, error) {
 		closing:  make(chan struct{}),
 		stopped:  make(chan struct{}),
 	}
+	q.fresh = newFresh(&q.memory)
 	if err := q.open(o); err != nil {
 		return nil, fmt.Errorf("boltqueue: %w", pathError(path, err))
 	}

@@ -18,6 +18,10 @@ func (q *Queue) Open(ctx context.Context, id queue.ID) (io.ReadCloser, error) {
 		return nil, err
 	}
 	r := &reader{ctx: ctx, q: q, id: id}
+	if r.fresh = q.fresh.take(id); r.fresh != nil {
+		r.chunk = r.fresh.body()
+		return r, nil
+	}
 	err := q.view(func(t *tx) error {
 		m, err := t.message(id)
 		if err == nil && (m == nil || m.Unfinished == 0) {
@@ -43,6 +47,7 @@ type reader struct {
 	left    int64  // octets not yet read from the file
 	segment []byte // key of the one being read; nil before the first
 	n       byte   // chunk of it that comes next
+	fresh   *chunk // all there is; nil if it is to be read from the file
 	buf     []byte // memory of a chunk
 	chunk   []byte // what is left of it
 	err     error  // what every further Read returns
@@ -76,7 +81,10 @@ func (r *reader) Read(p []byte) (int, error) {
 
 // Close implements [io.Closer].
 func (r *reader) Close() error {
-	r.chunk, r.buf, r.err = nil, nil, os.ErrClosed
+	if r.fresh != nil {
+		r.q.memory.giveBack(r.fresh)
+	}
+	r.chunk, r.buf, r.fresh, r.err = nil, nil, nil, os.ErrClosed
 	return nil
 }
 

@@ -11,8 +11,9 @@ import (
 
 // finish takes leave of a message whose last job is finished: its body goes, and it is filed by the time it ended.
 func (t *tx) finish(m *messageRecord) error {
+	fresh := t.fresh != nil && t.fresh.forget(m.ID)
 	if m.Body != 0 {
-		if err := deleteBody(t, m.Body); err != nil {
+		if err := m.deleteBody(t, fresh); err != nil {
 			return err
 		}
 		m.Body = 0

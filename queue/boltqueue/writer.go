@@ -115,7 +115,7 @@ func (q *Queue) commitGroup(group []*member) error {
 		if t, err = q.newTx(b); err != nil {
 			return err
 		}
-		t.limits, t.inUse = q.limits, inUse
+		t.limits, t.fresh, t.inUse = q.limits, q.fresh, inUse
 		for _, m := range group {
 			if err := m.apply(t); err != nil {
 				return err
@@ -141,6 +141,9 @@ func (q *Queue) commitGroup(group []*member) error {
 	switch {
 	case err == nil:
 		stored()
+		for _, p := range t.added {
+			q.fresh.add(p)
+		}
 	case errors.Is(err, queue.ErrInDoubt):
 		q.doubt.ids, q.doubt.stored = t.ids, stored
 	default:

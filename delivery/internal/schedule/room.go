@@ -67,6 +67,19 @@ func (s *State) waitsStrange(p int) bool {
 	return !(s.short[untried][p].empty() && s.short[silent][p].empty()) && s.strangers+s.promised < s.maxStrangers()
 }
 
+// crowded reports whether sites wait for their first connection. Then one failure is enough for a stranger, which may be one of
+// many that are dead: what else there is to try there waits until it has rested, and makes room for others.
+func (s *State) crowded() bool {
+	for i := range s.short {
+		for p := range s.short[i] {
+			if !s.short[i][p].empty() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // anyShort reports whether any site waits for room.
 func (s *State) anyShort() bool { return s.waits(0) || s.waits(1) || s.waits(2) }
 

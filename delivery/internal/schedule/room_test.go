@@ -133,6 +133,29 @@ func besideDead(t *testing.T, dead int, fails time.Duration) (sent, refused int)
 	return sent, w.refused
 }
 
+// While others wait for their first connection, one failure is enough for a stranger. One that is alone has its whole cohort.
+func TestOneFailureIsEnoughInACrowd(t *testing.T) {
+	for _, strangers := range []int{1, 1000} {
+		w := newToy(t, 40, nil)
+		tried := make(map[string]int)
+		w.server = func(site string, _ int) toyAnswer {
+			tried[site]++
+			return toyAnswer{greet: time.Millisecond, failed: Failed}
+		}
+		for i := range strangers {
+			w.add(lane1(fmt.Sprintf("x%d.example", i)), 100)
+		}
+		w.run(30 * time.Second)
+		total := 0
+		for _, n := range tried {
+			total += n
+		}
+		if strangers == 1 && total < 2 || strangers > 1 && (len(tried) < strangers || total > strangers+w.s.maxStrangers()) {
+			t.Errorf("%d of %d strangers were tried, with %d attempts", len(tried), strangers, total)
+		}
+	}
+}
+
 // A site that waits for room and has nothing to do any more doesn't keep it.
 func TestRoomThatIsNotNeeded(t *testing.T) {
 	w := newToy(t, 2, limited(shaping.Limits{Connections: 1, Start: 1}))

@@ -168,6 +168,13 @@ func (w *window) failed(now time.Time, open int, text string, l shaping.Limits, 
 	}
 }
 
+// rest pauses the site whatever is left of its cohort.
+func (w *window) rest(now time.Time, text string, l shaping.Limits, r *rand.Rand) {
+	if w.size(now, l) > 0 {
+		w.die(now, text, l, r)
+	}
+}
+
 // die pauses a site whose cohort has failed.
 func (w *window) die(now time.Time, text string, l shaping.Limits, r *rand.Rand) {
 	w.paused = min(max(2*w.paused, l.Rest), maxRests*l.Rest)

@@ -175,6 +175,9 @@ func (st *site) hear(now time.Time, f Feedback, s *State) {
 		st.window.met(now, st.greeted, st.limits)
 	case Failed:
 		st.window.failed(now, st.greeted, f.Text, st.limits, s.config.Rand)
+		if !st.known && s.crowded() {
+			st.window.rest(now, f.Text, st.limits, s.config.Rand)
+		}
 	case TurnedAway:
 		st.window.turnedAway(now, st.greeted, f.Text, st.limits, s.config.Rand)
 	}

@@ -18,7 +18,7 @@ type Entry struct {
 	Body io.Reader
 	// Head, if not nil, is called once, after Body has returned io.EOF, and what it returns is stored before Body, so
 	// that headers and signatures made while the body streamed need no second copy. Head may also complete Message:
-	// the queue looks at Digest and EightBit only after Head has returned.
+	// the queue looks at Digest, UTF8, EightBit and TLS only after Head has returned.
 	Head func() ([]byte, error)
 }
 
@@ -93,14 +93,14 @@ func (j *Job) Check() error {
 			return invalid(name("Finished"), "is set, but %q is %v", r.Address, r.State)
 		}
 		field := func() string { return name(fmt.Sprintf("Recipients[%d]", i)) }
-		if err := checkStrings(field, r.Address, r.From, r.Original, r.Reason, r.Reply.Host, r.Reply.Addr, r.Reply.Phase, r.Reply.Enhanced, r.Reply.Text); err != nil {
+		if err := checkStrings(field, r.Address, r.From, r.Original, r.Reason, string(r.Report), r.Reply.Host, r.Reply.Addr, r.Reply.Phase, r.Reply.Enhanced, r.Reply.Text); err != nil {
 			return err
 		}
 	}
 	for i := range j.Attempts {
 		r := &j.Attempts[i].Reply
 		field := func() string { return name(fmt.Sprintf("Attempts[%d]", i)) }
-		if err := checkStrings(field, j.Attempts[i].TLS, r.Host, r.Addr, r.Phase, r.Enhanced, r.Text); err != nil {
+		if err := checkStrings(field, j.Attempts[i].TLS, j.Attempts[i].QueueID, r.Host, r.Addr, r.Phase, r.Enhanced, r.Text); err != nil {
 			return err
 		}
 	}

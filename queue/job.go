@@ -122,6 +122,8 @@ type Recipient struct {
 	Address string // forward-path
 	From    string // a reverse-path of its own, instead of the message's; all recipients of a job share it
 	State   State
+	// Decided is when it was delivered, given up or withdrawn, as whoever commits it knows; zero while it is pending.
+	Decided time.Time
 	// Uncertain is set while it can't be known whether the recipient has the message: the connection was lost after
 	// the end of the data was sent and before it was answered.
 	Uncertain bool
@@ -129,6 +131,7 @@ type Recipient struct {
 	Notify    Notify // NOTIFY of RFC 3461, section 4.1
 	Original  string // ORCPT of RFC 3461, section 4.2: "type;address", decoded
 	Reason    string // why it ended, in a few words, where Reply doesn't say
+	Report    ID     // the message that told the sender of its failure, or what it was told of last; "" if there is none
 	Mark      Mark   // set by the queue when State has become final
 }
 
@@ -146,7 +149,7 @@ const (
 type Reply struct {
 	Host     string // the host's name, as it was routed to
 	Addr     string // address and port that were dialled
-	Phase    string // what was answered: "connect", "greeting", "mail", "rcpt", "data", "body", ...; "route" before a host was known
+	Phase    string // what was answered: "connect", "greeting", "mail", "rcpt", "data", "body", ...; "route" before a host was known, "suppressed" if none was to be
 	Code     int    // three digits, 0 if there was no answer
 	Enhanced string // RFC 3463 code such as "5.1.1", "" if there was none
 	Text     string // printable, lines separated by '\n', bounded
@@ -156,7 +159,9 @@ type Reply struct {
 type Attempt struct {
 	Time      time.Time
 	Took      time.Duration
-	TLS       string // protocol version, "" for plaintext
+	Reply     Reply  // the answer that decided it, of whichever host has given it
+	TLS       string // protocol version of the connection that Reply came on, "" for plaintext
+	Verified  bool   // its certificate proved the host's name, or was what the route asks for (DANE)
+	QueueID   string // the name that a server which has taken the message has given it; "" if there is none, or it isn't known
 	Uncertain bool   // it ended between the end of the data and its answer
-	Reply     Reply  // the answer that decided it
 }

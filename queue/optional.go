@@ -56,9 +56,19 @@ type Depth struct {
 type Shared interface {
 	// Now is the queue's clock, which all its users go by.
 	Now(ctx context.Context) (time.Time, error)
-	// Beat says that holder is alive and would use so many slots of each site if it were alone, and returns how many it
-	// may use until ttl from now. Together the holders never have more of a site than one of them would use; if there are
-	// enough for all, each has some after a few beats. What a holder had that has been silent for its ttl, leases
-	// included, is free.
-	Beat(ctx context.Context, holder string, ttl time.Duration, want map[string]int) (have map[string]int, err error)
+	// Beat says that holder is alive and what it makes of each site, and returns how many slots it may use until ttl from now;
+	// none of a site that isn't in have, nor ever more than it wants. Together the holders never have more of a site than the one
+	// would use that wants most; a holder has what it was told last, or what it uses if that is more, so that who must come
+	// down keeps what it needs for that. If there are enough for all, each has some after a few beats. What there is too little
+	// of for all to have some goes round in a matter of minutes, with each site in another order.
+	//
+	// What a holder had that has been silent for its ttl, leases included, is free. An empty want gives up all but leases.
+	Beat(ctx context.Context, holder string, ttl time.Duration, want map[string]Slots) (have map[string]int, err error)
+}
+
+// Slots is what a holder makes of one site. What a site is, and a slot, is the holders' affair: a number of something that they
+// share.
+type Slots struct {
+	Want int // would be used if the holder were alone
+	Used int // are used now. They may be more than the holder has, if that has become less; then it begins nothing new
 }

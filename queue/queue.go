@@ -31,10 +31,10 @@
 // # Writing a backend
 //
 // Implement [Queue] and run queuetest.Run on it; each failing case names the rule that was broken. What all backends do alike
-// is in [ClaimRequest.Select], [Filter.Select], [Entry.Stored] and [Job.Committed]; examples/custombackend is the page to
-// start from, and postgres.sql in this folder has each method as a statement for PostgreSQL. Optional interfaces ([Bulk],
-// [Waker], [Notes], [Depths], [Shared]) are found by type assertion. A backend compares and swaps, orders and stores; it
-// holds no policy: when to retry, whether to bounce and what is fair are decided by its callers.
+// is in [ClaimRequest.Select], [Filter.Select], [Entry.Stored], [Job.Committed], [Job.Places] and [Job.At]; examples/custombackend
+// is the page to start from, and the folder sql of pgqueue has each method as a statement for PostgreSQL. Optional
+// interfaces ([Bulk], [Waker], [Notes], [Depths], [Shared]) are found by type assertion. A backend compares and swaps, orders
+// and stores; it holds no policy: when to retry, whether to bounce and what is fair are decided by its callers.
 package queue
 
 import (
@@ -157,9 +157,11 @@ type Filter struct {
 	// head. Lanes come in no particular order. After is not looked at.
 	Heads bool
 
-	// Ended lists only jobs with a final recipient, in the order of [Job.Mark], and of those only the ones whose mark is
-	// after Since. The order is fixed once read: nothing is ever listed later with a mark at or before one that has been
-	// listed. A backend may list a commit only when those before it are known. After is not looked at; the mark of the last job read pages on.
+	// Ended lists what has ended, in the order of marks: each job as often as it has [Job.Places] after Since. It is listed
+	// as it is now, but without marks greater than the place, so that [Job.Mark] is the place, and the recipients whose
+	// marks are greater than the place before, or Since, are those that whoever reads on has not seen yet. The order is fixed
+	// once read: nothing is ever listed later with a mark at or before one that has been listed. A backend may list a
+	// commit only when those before it are known. After is not looked at; the mark of the last recipient read pages on.
 	Ended bool
 	Since Mark
 

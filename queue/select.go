@@ -92,10 +92,13 @@ func (s *selection) ahead(jobs []*Job) {
 }
 
 // Select does the choosing of [Queue.Jobs] for backends that can afford to look at all their jobs. It returns elements of
-// jobs, in the order to list them, and changes nothing.
+// jobs, or copies of them that [Job.At] has made, in the order to list them, and changes nothing.
 func (f *Filter) Select(jobs []*Job) []*Job {
-	if f.Heads {
+	switch {
+	case f.Heads:
 		jobs = heads(jobs)
+	case f.Ended:
+		jobs = ended(jobs)
 	}
 	jobs = slices.DeleteFunc(slices.Clone(jobs), func(j *Job) bool {
 		return !f.Match(j) || !f.Heads && !f.Ended && j.Key.Compare(f.After) <= 0
@@ -123,6 +126,17 @@ func heads(jobs []*Job) []*Job {
 	list := make([]*Job, 0, len(first))
 	for _, j := range first {
 		list = append(list, j)
+	}
+	return list
+}
+
+// ended returns the jobs as often as they are listed by their marks.
+func ended(jobs []*Job) []*Job {
+	var list []*Job
+	for _, j := range jobs {
+		for _, m := range j.Places() {
+			list = append(list, j.At(m))
+		}
 	}
 	return list
 }

@@ -81,3 +81,39 @@ func (j *Job) GiveMarks(next func() Mark) {
 		}
 	}
 }
+
+// Places returns the marks under which [Filter.Ended] lists j, in order: those of its recipients that no recipient of j has the
+// next number of. What one commit has ended is so one place, if marks are given in a row.
+func (j *Job) Places() []Mark {
+	var marks []Mark
+	for i := range j.Recipients {
+		if m := j.Recipients[i].Mark; m != 0 {
+			marks = append(marks, m)
+		}
+	}
+	if len(marks) < 2 {
+		return marks
+	}
+	slices.Sort(marks)
+	places := marks[:0]
+	for i, m := range marks {
+		if i == len(marks)-1 || marks[i+1] != m+1 {
+			places = append(places, m)
+		}
+	}
+	return places
+}
+
+// At returns j as [Filter.Ended] lists it under place: without greater marks. It is a copy if there are any, else j itself.
+func (j *Job) At(place Mark) *Job {
+	if j.Mark() <= place {
+		return j
+	}
+	c := j.Clone()
+	for i := range c.Recipients {
+		if c.Recipients[i].Mark > place {
+			c.Recipients[i].Mark = 0
+		}
+	}
+	return c
+}

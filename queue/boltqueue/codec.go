@@ -156,44 +156,79 @@ func decodeJob(fields []byte) (*jobRecord, error) {
 	return j, d.end("job")
 }
 
+// The flags of recipients and attempts. Up to version 4 of the file there was the first one alone, a bool.
+const (
+	uncertain = 1 << iota
+	named     // a Report, or a QueueID, follows at the end
+	verified
+	decided // a time follows at the end
+)
+
 func (e *encoder) recipient(r *queue.Recipient) {
 	e.string(r.Address)
 	e.string(r.From)
 	e.uint(uint64(r.State))
-	e.bool(r.Uncertain)
+	e.uint(bit(r.Uncertain, uncertain) | bit(r.Report != "", named) | bit(!r.Decided.IsZero(), decided))
 	e.reply(&r.Reply)
 	e.uint(uint64(r.Notify))
 	e.string(r.Original)
 	e.string(r.Reason)
 	e.uint(uint64(r.Mark))
+	if r.Report != "" {
+		e.string(string(r.Report))
+	}
+	if !r.Decided.IsZero() {
+		e.time(r.Decided)
+	}
 }
 
 func (d *decoder) recipient(r *queue.Recipient) {
 	r.Address = d.string()
 	r.From = d.string()
 	r.State = queue.State(d.uint(8))
-	r.Uncertain = d.bool()
+	flags := d.uint(4)
+	r.Uncertain = flags&uncertain != 0
 	d.reply(&r.Reply)
 	r.Notify = queue.Notify(d.uint(8))
 	r.Original = d.string()
 	r.Reason = d.string()
 	r.Mark = queue.Mark(d.uint(64))
+	if flags&named != 0 {
+		r.Report = queue.ID(d.string())
+	}
+	if flags&decided != 0 {
+		r.Decided = d.time()
+	}
 }
 
 func (e *encoder) attempt(a *queue.Attempt) {
 	e.time(a.Time)
 	e.int(int64(a.Took))
 	e.string(a.TLS)
-	e.bool(a.Uncertain)
+	e.uint(bit(a.Uncertain, uncertain) | bit(a.QueueID != "", named) | bit(a.Verified, verified))
 	e.reply(&a.Reply)
+	if a.QueueID != "" {
+		e.string(a.QueueID)
+	}
 }
 
 func (d *decoder) attempt(a *queue.Attempt) {
 	a.Time = d.time()
 	a.Took = time.Duration(d.int(64))
 	a.TLS = d.string()
-	a.Uncertain = d.bool()
+	flags := d.uint(3)
+	a.Uncertain, a.Verified = flags&uncertain != 0, flags&verified != 0
 	d.reply(&a.Reply)
+	if flags&named != 0 {
+		a.QueueID = d.string()
+	}
+}
+
+func bit(set bool, b uint64) uint64 {
+	if set {
+		return b
+	}
+	return 0
 }
 
 func (e *encoder) reply(r *queue.Reply) {

@@ -27,8 +27,11 @@ func full() (*messageRecord, *jobRecord) {
 		Recipients: []queue.Recipient{{
 			Address: "u@example.com", From: "s+1@example.org", State: queue.Failed, Uncertain: true, Reply: reply,
 			Notify: queue.NotifyDelay | queue.NotifyFailure, Original: "rfc822;u@example.com", Reason: "why", Mark: math.MaxUint64,
+			Report: "report", Decided: start,
 		}, {}},
-		Attempts: []queue.Attempt{{Time: start, Took: -time.Second, TLS: "1.3", Uncertain: true, Reply: reply}, {}},
+		Attempts: []queue.Attempt{{
+			Time: start, Took: -time.Second, TLS: "1.3", Verified: true, QueueID: "4c8xyz", Uncertain: true, Reply: reply,
+		}, {}},
 	}}
 	return m, j
 }

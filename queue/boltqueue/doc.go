@@ -1,5 +1,6 @@
 // Package boltqueue keeps a mail queue in one file, by way of bbolt. It is the queue for a single process; another one that
-// opens the same file waits, and is then told so.
+// opens the same file waits, and is then told so. When a program outgrows that, the command queue/pgqueue/pgmove takes the queue to
+// PostgreSQL.
 //
 // # Promises
 //
@@ -49,7 +50,7 @@
 //	                                                index: unfinished jobs, by lane and Due; state is 1 if they were
 //	                                                tried before, and 2 more if they are held
 //	expiry    time job                              index: unfinished jobs, by the Expires of their messages
-//	marks     mark                                  index: the job whose greatest mark it is
+//	marks     mark                                  index: the jobs, by their places
 //	finished  time ID                               index: messages without unfinished jobs, by when the last one ended
 //	bodies    body part segment                     a bucket: chunks of up to 64 KiB, 256 KiB altogether
 //	drafts    body                                  bodies that are being written ahead, and belong to no message yet

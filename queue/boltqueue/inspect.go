@@ -71,16 +71,30 @@ func (c *inspection) checkCount() {
 			n++
 		}
 	}
+	if has, ok := c.number(unfinishedKey); ok && has != n {
+		c.wrong(fileBucket, "%d messages are unfinished, the file says %d", n, has)
+	}
+}
+
+// version returns that of the file.
+func (c *inspection) version() uint64 {
+	if n, ok := c.number(versionKey); ok {
+		return n
+	}
+	return 1
+}
+
+// number reads a number of the file's own, if it is there and can be read.
+func (c *inspection) number(name string) (n uint64, ok bool) {
 	c.each(fileBucket, func(key []byte, at location) {
-		if string(key) != unfinishedKey {
+		if string(key) != name {
 			return
 		}
 		fields, err := c.record(key, at)
 		d := decoder{b: fields}
-		if has := d.uint(63); err == nil && has != n {
-			c.wrong(fileBucket, "%d messages are unfinished, the file says %d", n, has)
-		}
+		n, ok = d.uint(63), err == nil
 	})
+	return n, ok
 }
 
 // readMessages reads all messages without what a check has no use for.
@@ -127,6 +141,7 @@ func (s *survey) job(key []byte, at location) (*jobRecord, error) {
 
 // readJobs reads all jobs, and notes what the indexes must have.
 func (c *inspection) readJobs() {
+	old := c.version() < 5 // Open has yet to enter the other places
 	c.each(jobsBucket, func(key []byte, at location) {
 		j, err := c.job(key, at)
 		if err != nil {
@@ -148,8 +163,10 @@ func (c *inspection) readJobs() {
 		if k := expiryKey(j); k != nil {
 			c.want[expiryBucket+"\x00"+string(k)] = true
 		}
-		if j.Mark() != 0 {
-			c.want[marksBucket+"\x00"+string(numberKey(uint64(j.Mark())))] = true
+		for _, m := range j.Places() {
+			if m == j.Mark() || !old {
+				c.want[marksBucket+"\x00"+string(numberKey(uint64(m)))] = true
+			}
 		}
 	})
 	for id, m := range c.messages {

@@ -140,7 +140,7 @@ func (l *keyLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 	return jobs, false, nil
 }
 
-// markLister lists jobs with a final recipient, in the order of their marks.
+// markLister lists jobs with a final recipient, in the order of their places.
 type markLister struct{ since queue.Mark }
 
 func (l *markLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
@@ -157,6 +157,7 @@ func (l *markLister) next(t *tx) (jobs []*jobRecord, more bool, err error) {
 		if err != nil {
 			return nil, false, err
 		}
+		j.Job = *j.At(l.since)
 		if jobs = append(jobs, j); len(jobs) == pageSize {
 			return jobs, true, nil
 		}

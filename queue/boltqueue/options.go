@@ -14,7 +14,8 @@ type Options struct {
 	// Retention is how long a finished message is kept to recognise its ID and to be listed, without its body. Since a
 	// queue reads no clock, it is measured from the time the message finished to the latest time named by what is
 	// enqueued, finished or claimed. Messages go a few at a time: with each change some 16 jobs, or twice as many as the
-	// transaction has changes, and when there are none up to 256 with the first claim in each second. Defaults to 7 days.
+	// transaction has changes, and when there are none up to 256 with the first claim in each second. Defaults to 8 days: whoever asks
+	// a week later gets an answer, whatever the hour.
 	Retention time.Duration
 
 	// MaxBytes, MaxMessages and MinFree are limits to what comes in: beyond them Enqueue and EnqueueAll return
@@ -42,7 +43,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	o.LockWait = cmp.Or(o.LockWait, 2*time.Second)
-	o.Retention = cmp.Or(o.Retention, 7*24*time.Hour)
+	o.Retention = cmp.Or(o.Retention, 8*24*time.Hour)
 	if o.OpenFile == nil {
 		o.OpenFile = os.OpenFile
 	}

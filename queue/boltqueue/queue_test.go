@@ -305,8 +305,8 @@ func checkIndexes(t testing.TB, q *Queue) {
 			if e := expiryKey(j); e != nil {
 				want["expiry"+string(e)] = ""
 			}
-			if j.Mark() != 0 {
-				want["marks"+string(numberKey(uint64(j.Mark())))] = ""
+			for _, m := range j.Places() {
+				want["marks"+string(numberKey(uint64(m)))] = ""
 			}
 			return nil
 		})

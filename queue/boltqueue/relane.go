@@ -9,7 +9,7 @@ import (
 
 // Up to version 3 the index of lanes had another name, no states in its keys, and no held jobs. Its entries are moved to the
 // new one some at a time, so that no transaction has to hold them all. A file that has both is on its way: a crash leaves
-// it so, and the next Open goes on. It is of version 4 from the first of these transactions on, since earlier versions of
+// it so, and the next Open goes on. It is of the new version from the first of these transactions on, since earlier versions of
 // this package would not find what was moved. A million jobs take about ten seconds, once.
 
 // oldLanesBucket has entries of unfinished jobs that aren't held: domain ∅ tenant ∅ priority time job.

@@ -162,7 +162,7 @@ func (t *tx) purgeJobs(id queue.ID, budget int) (int, error) {
 		if err := t.jobs().Delete(bytes.Clone(k)); err != nil {
 			return 0, err
 		}
-		if err := t.putMark(j, nil); err != nil {
+		if err := t.putMarks(j, nil); err != nil {
 			return 0, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/postroad/postroad/queue"
@@ -182,30 +183,34 @@ func (t *tx) putJob(old, j *jobRecord, r *rows) error {
 	if err := move(t.expiry(), expiryKey(old), r.expiry); err != nil {
 		return err
 	}
-	return t.putMark(old, j)
+	return t.putMarks(old, j)
 }
 
-// putMark keeps the entry under which a job is listed by its mark.
-func (t *tx) putMark(old, j *jobRecord) error {
-	var was, is []byte
-	if old != nil && old.Mark() != 0 {
-		was = numberKey(uint64(old.Mark()))
-	}
-	if j != nil && j.Mark() != 0 {
-		is = numberKey(uint64(j.Mark()))
-	}
-	if bytes.Equal(was, is) {
-		return nil
-	}
-	if was != nil {
-		if err := t.marks().Delete(was); err != nil {
-			return err
+// putMarks keeps the entries under which a job is listed by its marks.
+func (t *tx) putMarks(old, j *jobRecord) error {
+	was, is := old.places(), j.places()
+	for _, m := range was {
+		if !slices.Contains(is, m) {
+			if err := t.marks().Delete(numberKey(uint64(m))); err != nil {
+				return err
+			}
 		}
 	}
-	if is == nil {
+	for _, m := range is {
+		if !slices.Contains(was, m) {
+			if err := put(t.marks(), numberKey(uint64(m)), jobKey(j.Key)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (j *jobRecord) places() []queue.Mark {
+	if j == nil {
 		return nil
 	}
-	return put(t.marks(), is, jobKey(j.Key))
+	return j.Places()
 }
 
 // move puts an entry of an index in the place of the one that was there. There may be none of either.

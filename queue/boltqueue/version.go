@@ -19,6 +19,7 @@ func upgrades() []func(*bolt.Tx) error {
 		addClaimed,      // to version 2
 		countUnfinished, // to version 3
 		addLanes,        // to version 4
+		addPlaces,       // to version 5, which also has flags in the records of jobs
 	}
 }
 
@@ -107,6 +108,31 @@ func countUnfinished(b *bolt.Tx) error {
 		return err
 	}
 	return putNumber(b.Bucket([]byte(fileBucket)), unfinishedKey, n)
+}
+
+// addPlaces enters jobs under all their places. Earlier versions had the last one only, which is all that most jobs have: what is
+// written is not too much for one transaction.
+func addPlaces(b *bolt.Tx) error {
+	marks := b.Bucket([]byte(marksBucket))
+	return b.Bucket([]byte(jobsBucket)).ForEach(func(k, v []byte) error {
+		key, err := parseJobKey(k)
+		var j *jobRecord
+		if err == nil {
+			j, err = readJob(key, k, v)
+		}
+		if err != nil {
+			return nil // as above
+		}
+		for _, m := range j.Places() {
+			if m == j.Mark() {
+				continue
+			}
+			if err := put(marks, numberKey(uint64(m)), k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // number reads a record that is a number of so many bits.

@@ -126,3 +126,41 @@ func TestDamagedVersion(t *testing.T) {
 		}
 	}
 }
+
+// A file that version 4 made lists each end of its recipients, and has what is in its records.
+func TestVersion4(t *testing.T) {
+	path := write(t, unpack(t, "testdata/version4.db.gz"))
+	if problems := checkFile(t, path); len(problems) > 0 {
+		t.Errorf("Check: %q", problems)
+	}
+	q := mustOpen(t, path, Options{})
+	checkIndexes(t, q)
+	var ended []string
+	since := queue.Mark(0)
+	for j, err := range q.Jobs(t.Context(), queue.Filter{Ended: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rcpt := range j.Recipients {
+			if rcpt.Mark > since {
+				ended = append(ended, rcpt.Address)
+			}
+		}
+		since = j.Mark()
+		if n := len(j.Attempts); j.Tries != n || n == 0 || j.Attempts[n-1].Uncertain != (n > 1) || j.Attempts[n-1].Reply.Text != "ok" {
+			t.Errorf("the attempts at %s are %+v", j.Key, j.Attempts)
+		}
+		for i, rcpt := range j.Recipients {
+			if uncertain := rcpt.State == queue.Delivered && i%2 == 1; rcpt.Uncertain != uncertain || rcpt.Report != "" {
+				t.Errorf("%s has the recipient %+v", j.Key, rcpt)
+			}
+		}
+	}
+	want := []string{"ann@a.example", "cid@a.example", "eve@a.example", "dan@a.example", "fay@a.example", "gus@a.example"}
+	if !slices.Equal(ended, want) {
+		t.Errorf("what has ended is %q, want %q", ended, want)
+	}
+	if got := fileVersion(t, copied(t, q)); got != uint64(1+len(upgrades())) {
+		t.Errorf("the file has version %d now", got)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"iter"
-	"maps"
 	"slices"
 
 	"github.com/postroad/postroad/queue"
@@ -47,8 +46,8 @@ func (q *Queue) page(ctx context.Context, f *queue.Filter) (page []*queue.Job, m
 	case f.Ended:
 		list = q.byMark(f.Since)
 	}
-	for r := range list {
-		if !f.Match(&r.Job) {
+	for j := range list {
+		if !f.Match(j) {
 			continue
 		}
 		if len(page) == pageSize && !f.Heads {
@@ -59,7 +58,7 @@ func (q *Queue) page(ctx context.Context, f *queue.Filter) (page []*queue.Job, m
 			}
 			return page, true, nil
 		}
-		j := r.Clone()
+		j = j.Clone()
 		j.Token = 0
 		page = append(page, j)
 		if len(page) == f.Limit {
@@ -70,8 +69,8 @@ func (q *Queue) page(ctx context.Context, f *queue.Filter) (page []*queue.Job, m
 }
 
 // byKey lists the jobs after f.After in the order of their keys.
-func (q *Queue) byKey(f *queue.Filter) iter.Seq[*record] {
-	return func(yield func(*record) bool) {
+func (q *Queue) byKey(f *queue.Filter) iter.Seq[*queue.Job] {
+	return func(yield func(*queue.Job) bool) {
 		if !q.ordered {
 			slices.Sort(q.ids)
 			q.ordered = true
@@ -82,7 +81,7 @@ func (q *Queue) byKey(f *queue.Filter) iter.Seq[*record] {
 				return
 			}
 			for _, r := range q.messages[id].jobs {
-				if r.Key.Compare(f.After) > 0 && !yield(r) {
+				if r.Key.Compare(f.After) > 0 && !yield(&r.Job) {
 					return
 				}
 			}
@@ -91,11 +90,11 @@ func (q *Queue) byKey(f *queue.Filter) iter.Seq[*record] {
 }
 
 // byMark lists the jobs that have ended after since in the order of their marks.
-func (q *Queue) byMark(since queue.Mark) iter.Seq[*record] {
-	return func(yield func(*record) bool) {
+func (q *Queue) byMark(since queue.Mark) iter.Seq[*queue.Job] {
+	return func(yield func(*queue.Job) bool) {
 		first, _ := slices.BinarySearchFunc(q.ended, since+1, func(e ended, m queue.Mark) int { return cmp.Compare(e.mark, m) })
 		for _, e := range q.ended[first:] {
-			if e.mark == e.record.Mark() && !yield(e.record) {
+			if slices.Contains(e.record.Places(), e.mark) && !yield(e.record.At(e.mark)) {
 				return
 			}
 		}
@@ -103,7 +102,7 @@ func (q *Queue) byMark(since queue.Mark) iter.Seq[*record] {
 }
 
 // heads lists the first job of each lane.
-func (q *Queue) heads() iter.Seq[*record] {
+func (q *Queue) heads() iter.Seq[*queue.Job] {
 	heads := make(map[queue.Lane]*record)
 	for _, r := range slices.Concat(q.all.ready.list, q.all.later.list) {
 		h := heads[r.Lane()]
@@ -111,5 +110,11 @@ func (q *Queue) heads() iter.Seq[*record] {
 			heads[r.Lane()] = r
 		}
 	}
-	return maps.Values(heads)
+	return func(yield func(*queue.Job) bool) {
+		for _, r := range heads {
+			if !yield(&r.Job) {
+				return
+			}
+		}
+	}
 }

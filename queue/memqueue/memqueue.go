@@ -57,7 +57,7 @@ type record struct {
 	places [views]place
 }
 
-// ended is an element of the list of what ended, which only grows. It is stale once the job has a greater mark.
+// ended is an element of the list of what ended, which only grows. It is stale once the job has the next mark, too.
 type ended struct {
 	mark queue.Mark
 	*record

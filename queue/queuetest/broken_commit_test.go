@@ -86,6 +86,30 @@ var brokenCommits = []breach{
 			return q.Queue.Commit(ctx, c, more...)
 		}
 	}},
+	{"CommitStores", "the names that servers gave are forgotten", func(q *twisted) {
+		q.listed(func(_ queue.Filter, j *queue.Job) *queue.Job {
+			for i := range j.Attempts {
+				j.Attempts[i].QueueID = ""
+			}
+			return j
+		})
+	}},
+	{"CommitStores", "which report there was is forgotten", func(q *twisted) {
+		q.listed(func(_ queue.Filter, j *queue.Job) *queue.Job {
+			for i := range j.Recipients {
+				j.Recipients[i].Report = ""
+			}
+			return j
+		})
+	}},
+	{"CommitStores", "when a recipient ended is forgotten", func(q *twisted) {
+		q.listed(func(_ queue.Filter, j *queue.Job) *queue.Job {
+			for i := range j.Recipients {
+				j.Recipients[i].Decided = time.Time{}
+			}
+			return j
+		})
+	}},
 	{"MoreBodyFails", "the job is committed before its bounce", func(q *twisted) {
 		q.commit = func(ctx context.Context, j *queue.Job, more []*queue.Entry) error {
 			if err := q.Queue.Commit(ctx, j); err != nil {

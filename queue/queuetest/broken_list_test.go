@@ -84,7 +84,16 @@ var brokenLists = []breach{
 			return jobs
 		})
 	}},
-	{"EndedMovesUp", "a job is listed as ended only once", func(q *twisted) {
+	{"EndedAgain", "a job is listed under its latest mark only", func(q *twisted) {
+		q.sorted(func(f queue.Filter, jobs []*queue.Job) []*queue.Job {
+			latest := map[queue.Key]queue.Mark{}
+			for _, j := range jobs {
+				latest[j.Key] = j.Mark()
+			}
+			return slices.DeleteFunc(jobs, func(j *queue.Job) bool { return f.Ended && j.Mark() < latest[j.Key] })
+		})
+	}},
+	{"EndedAgain", "a job is listed as ended only once", func(q *twisted) {
 		listed := map[queue.Key]bool{}
 		q.listed(func(f queue.Filter, j *queue.Job) *queue.Job {
 			if f.Ended && f.Since > 0 && listed[j.Key] {

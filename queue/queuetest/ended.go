@@ -15,9 +15,9 @@ func endedCases() []testCase {
 		{"EndedFinal", "Only Delivered, Bounced and Withdrawn are final: other states get no mark.", endedFinal},
 		{"EndedOrder", "Ended lists jobs in the order of their marks.", endedOrder},
 		{"EndedSince", "Since and Limit page through what has ended.", endedSince},
-		{"EndedMovesUp", "A job whose next recipient ends is listed again, behind all others.", endedMovesUp},
+		{"EndedAgain", "A job whose next recipient ends is listed again, behind all others, with the marks that it has there.", endedAgain},
 		{"EndedMore", "Marks are given to what has ended in the entries of more, too.", endedMore},
-		{"EndedConcurrently", "A reader who pages on while commits go on misses nothing.", endedConcurrently},
+		{"EndedConcurrently", "A reader who pages on while commits go on sees each recipient once.", endedConcurrently},
 	}
 }
 
@@ -104,15 +104,22 @@ func endedSince(r *run) {
 	equal(r, keys(r.list(queue.Filter{Ended: true, Since: f.Since + 1000})), "", "what has ended after a mark to come")
 }
 
-func endedMovesUp(r *run) {
+func endedAgain(r *run) {
 	r.add(message("a", job("example.com", 0, "x", "y")), message("b"))
 	a := r.end(queue.Key{ID: "a"}, 0).Mark()
 	b := r.end(queue.Key{ID: "b"}, 0).Mark()
-	equal(r, keys(r.list(queue.Filter{Ended: true})), "a b", "what has ended")
-	equal(r, keys(r.list(queue.Filter{Ended: true, Since: a})), "b", "what has ended after the first")
-	r.end(queue.Key{ID: "a"}, 1)
-	equal(r, keys(r.list(queue.Filter{Ended: true})), "b a", "what has ended when the first job moved up")
+	last := r.end(queue.Key{ID: "a"}, 1).Mark()
+	jobs := r.list(queue.Filter{Ended: true})
+	equal(r, keys(jobs), "a b a", "what has ended")
+	equal(r, jobs[0].Mark(), a, "the mark of the job where its first recipient ended")
+	equal(r, jobs[0].Recipients[1].State, queue.Delivered, "the state of the second recipient, there too")
+	equal(r, jobs[1].Mark(), b, "the mark of the other job")
+	equal(r, jobs[2].Mark(), last, "the mark of the job where its second recipient ended")
+	equal(r, jobs[2].Recipients[0].Mark, a, "the mark of its first recipient there")
+	equal(r, r.get(queue.Key{ID: "a"}).Mark(), last, "the mark of the job, listed by its key")
+	equal(r, keys(r.list(queue.Filter{Ended: true, Since: a})), "b a", "what has ended after the first")
 	equal(r, keys(r.list(queue.Filter{Ended: true, Since: b})), "a", "what has ended after the second")
+	equal(r, keys(r.list(queue.Filter{Ended: true, Since: last})), "", "what has ended after the last")
 }
 
 func endedMore(r *run) {
@@ -138,7 +145,7 @@ func endedConcurrently(r *run) {
 	go func() { writers.Wait(); idle.Store(true) }()
 	defer writers.Wait()
 
-	ends := map[queue.Key]int{} // recipients seen as ended
+	ends := map[string]int{} // recipients seen as ended
 	f := queue.Filter{Ended: true, Limit: 5}
 	for last := false; ; {
 		jobs := r.list(f)
@@ -146,13 +153,12 @@ func endedConcurrently(r *run) {
 			if j.Mark() <= f.Since {
 				r.fatalf("%s was listed with mark %d after %d", j.Key, j.Mark(), f.Since)
 			}
-			f.Since = j.Mark()
 			for _, to := range j.Recipients {
-				if to.State.Final() {
-					ends[j.Key]++
+				if to.Mark > f.Since {
+					ends[fmt.Sprint(j.Key, to.Address)]++
 				}
 			}
-			ends[j.Key] = min(ends[j.Key], 2)
+			f.Since = j.Mark()
 		}
 		if len(jobs) == 0 {
 			if last {
@@ -164,8 +170,10 @@ func endedConcurrently(r *run) {
 	}
 	for i := range n {
 		k := queue.Key{ID: queue.ID(fmt.Sprintf("m%03d", i))}
-		if j := r.get(k); ends[k] != 2 {
-			r.fatalf("a reader of what has ended has seen %d of 2 recipients of %s, whose mark is %d", ends[k], k, j.Mark())
+		for _, to := range r.get(k).Recipients {
+			if times := ends[fmt.Sprint(k, to.Address)]; times != 1 {
+				r.fatalf("a reader of what has ended has seen %s of %s, whose mark is %d, %d times", to.Address, k, to.Mark, times)
+			}
 		}
 	}
 }

@@ -34,14 +34,14 @@ func full(id queue.ID) *queue.Entry {
 		Host: "mx.example.com", Addr: "192.0.2.1:25", Phase: "rcpt", Code: 451, Enhanced: "4.7.1", Text: "later,\nplease",
 	}
 	j.Attempts = []queue.Attempt{
-		{Time: at(-2 * lease), Took: 1234567, TLS: "TLS 1.3", Reply: reply},
+		{Time: at(-2 * lease), Took: 1234567, TLS: "TLS 1.3", Verified: true, QueueID: "4c8xyz", Reply: reply},
 		{Time: at(-1 * lease), Took: 0, Uncertain: true, Reply: queue.Reply{Phase: "route", Text: "no such host"}},
 	}
 	j.Recipients[0] = queue.Recipient{
 		Address: "a@example.com", From: "verp+a@example.org", Uncertain: true, Reply: reply,
-		Notify: queue.NotifySuccess | queue.NotifyDelay, Original: "rfc822;A@example.com", Reason: "who knows",
+		Notify: queue.NotifySuccess | queue.NotifyDelay, Original: "rfc822;A@example.com", Reason: "who knows", Report: "report",
 	}
-	j.Recipients[1].State, j.Recipients[1].From = queue.Failed, "verp+a@example.org"
+	j.Recipients[1].State, j.Recipients[1].From, j.Recipients[1].Decided = queue.Failed, "verp+a@example.org", at(-1*lease)
 	return e
 }
 

@@ -20,7 +20,7 @@ func entryCases() []testCase {
 		{"EntryLargeBody", "A large body is stored octet by octet.", entryLargeBody},
 		{"EntryHead", "Head is called once, after the end of Body, and is stored before it.", entryHead},
 		{"EntryHeadFails", "An error of Head is returned, wrapped, and nothing is stored.", entryHeadFails},
-		{"EntryHeadCompletes", "Digest and EightBit are looked at only after Head has returned.", entryHeadCompletes},
+		{"EntryHeadCompletes", "Digest, UTF8, EightBit and TLS are looked at only after Head has returned.", entryHeadCompletes},
 		{"EntrySize", "Size is set by the queue: the octets of Head and Body.", entrySize},
 		{"EntryInvalid", "An entry that Check refuses is ErrInvalid, and nothing is stored.", entryInvalid},
 		{"EntryLargest", "What is within the bounds of an entry is stored, claimed and committed, however large it is.", entryLargest},
@@ -160,7 +160,8 @@ func entryHeadCompletes(r *run) {
 		e := message("a")
 		e.Message.Digest = [32]byte{}
 		e.Head = func() ([]byte, error) {
-			e.Message.Digest, e.Message.EightBit = sha256.Sum256([]byte(word)), true
+			e.Message.Digest = sha256.Sum256([]byte(word))
+			e.Message.UTF8, e.Message.EightBit, e.Message.TLS = true, true, queue.TLSOptional
 			return nil, nil
 		}
 		return e
@@ -168,7 +169,9 @@ func entryHeadCompletes(r *run) {
 	r.add(make("one"))
 	m := r.get(queue.Key{ID: "a"}).Message
 	equal(r, m.Digest, sha256.Sum256([]byte("one")), "the stored Digest")
+	equal(r, m.UTF8, true, "the stored UTF8")
 	equal(r, m.EightBit, true, "the stored EightBit")
+	equal(r, m.TLS, queue.TLSOptional, "the stored TLS")
 	added, err := r.q.Enqueue(r.ctx, make("one"))
 	r.ok(err, "Enqueue of the same ID and Digest")
 	equal(r, added, false, "added")

@@ -186,6 +186,9 @@ func describe(j *queue.Job) string {
 	for _, t := range []*time.Time{&c.Message.Enqueued, &c.Message.Expires, &c.Due, &c.Finished, &c.Leased} {
 		*t = t.UTC().Truncate(time.Microsecond)
 	}
+	for i := range c.Recipients {
+		c.Recipients[i].Decided = c.Recipients[i].Decided.UTC().Truncate(time.Microsecond)
+	}
 	for i := range c.Attempts {
 		a := &c.Attempts[i]
 		a.Time, a.Took = a.Time.UTC().Truncate(time.Microsecond), a.Took.Truncate(time.Microsecond)

@@ -177,9 +177,21 @@ func jobsAsSelect(r *run) {
 		f := h.filter()
 		got, want := r.list(f), f.Select(r.list(queue.Filter{}))
 		show := keys
-		if f.Heads {
+		switch {
+		case f.Heads:
 			show = sortedKeys
+		case f.Ended:
+			show = places
 		}
 		equal(r, show(got), show(want), "Jobs with %+v", f)
 	}
+}
+
+// places joins the keys of jobs and the marks that they are listed under.
+func places(jobs []*queue.Job) string {
+	var list []string
+	for _, j := range jobs {
+		list = append(list, fmt.Sprint(j.Key, "@", j.Mark()))
+	}
+	return strings.Join(list, " ")
 }

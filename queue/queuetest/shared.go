@@ -20,6 +20,7 @@ func sharedCases() []testCase {
 		{"SharedContext", "Now and Beat return ctx's error if ctx has ended before they began.", sharedContext},
 		{"BeatAlone", "A holder that is alone may use all it would use.", beatAlone},
 		{"BeatShares", "Holders together never have more of a site than one of them would use alone, and each gets some.", beatShares},
+		{"BeatUsed", "What a holder uses is nobody else's, even if it has come to have less.", beatUsed},
 		{"BeatSilent", "What a holder had that has been silent for its ttl is free, its leases included, and no other's is.", beatSilent},
 	}
 }
@@ -182,7 +183,15 @@ func sharedContext(r *run) {
 }
 
 func (r *run) beat(holder string, ttl time.Duration, want map[string]int) map[string]int {
-	have, err := r.shared().Beat(r.ctx, holder, ttl, want)
+	return r.beatUsing(holder, ttl, want, nil)
+}
+
+func (r *run) beatUsing(holder string, ttl time.Duration, want, used map[string]int) map[string]int {
+	slots := make(map[string]queue.Slots)
+	for site, n := range want {
+		slots[site] = queue.Slots{Want: n, Used: used[site]}
+	}
+	have, err := r.shared().Beat(r.ctx, holder, ttl, slots)
 	r.ok(err, "Beat of %s", holder)
 	for site, n := range have {
 		if n < 0 || n > want[site] {
@@ -215,6 +224,24 @@ func beatShares(r *run) {
 	for holder, n := range has {
 		equal(r, n > 0, true, "whether %s has some of a site in the end, out of %v", holder, has)
 	}
+}
+
+func beatUsed(r *run) {
+	all := map[string]int{"x": 10}
+	equal(r, r.beat("a", time.Hour, all)["x"], 10, "how many slots a holder has that is alone")
+	a, b := 10, 0
+	for range 20 { // a begins nothing, and what it has begun takes its time
+		b = r.beat("b", time.Hour, all)["x"]
+		equal(r, b, 0, "how many slots b has while a uses them all")
+		a = r.beatUsing("a", time.Hour, all, all)["x"]
+	}
+	equal(r, a < 10, true, "whether a is to come down in the end, from 10 to %d", a)
+	for used := 9; used >= 0; used-- {
+		a = r.beatUsing("a", time.Hour, all, map[string]int{"x": used})["x"]
+		b = r.beat("b", time.Hour, all)["x"]
+		equal(r, max(a, used)+b <= 10, true, "whether %d of b, %d of a and %d that a uses are no more than 10", b, a, used)
+	}
+	equal(r, b > 0, true, "whether b has some when a has come down")
 }
 
 func beatSilent(r *run) {

@@ -31,8 +31,9 @@ type pool struct {
 
 // beat is what a holder said last.
 type beat struct {
-	until      time.Time
-	want, have map[string]int
+	until time.Time
+	want  map[string]queue.Slots
+	have  map[string]int
 }
 
 // user is one process's view of a pool. What is not nil replaces a method.
@@ -40,7 +41,7 @@ type user struct {
 	*pool
 	wake  func(context.Context) <-chan struct{}
 	now   func() time.Time
-	beat  func(holder string, ttl time.Duration, want map[string]int) map[string]int
+	beat  func(holder string, ttl time.Duration, want map[string]queue.Slots) map[string]int
 	claim func() // comes before Claim does anything
 }
 
@@ -260,8 +261,9 @@ func (u *user) Now(ctx context.Context) (time.Time, error) {
 	return time.Now(), ctx.Err()
 }
 
-// Beat gives each of n holders an n-th of what the one that wants most would use, as soon as the others have it no more.
-func (u *user) Beat(ctx context.Context, holder string, ttl time.Duration, want map[string]int) (map[string]int, error) {
+// Beat gives each of n holders an n-th of what the one that wants most would use, as soon as the others have it no more. What is
+// left over goes round by the minute.
+func (u *user) Beat(ctx context.Context, holder string, ttl time.Duration, want map[string]queue.Slots) (map[string]int, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -272,14 +274,25 @@ func (u *user) Beat(ctx context.Context, holder string, ttl time.Duration, want 
 	defer u.mu.Unlock()
 	now := time.Now()
 	have := map[string]int{}
-	for site, n := range want {
-		most, holders, others := n, 1, 0
+	for site, mine := range want {
+		most, before, holders, others := mine.Want, 0, 1, 0
 		for name, b := range u.beats {
-			if name != holder && b.want[site] > 0 && b.until.After(now) {
-				most, holders, others = max(most, b.want[site]), holders+1, others+b.have[site]
+			if name == holder || !b.until.After(now) {
+				continue
+			}
+			others += max(b.have[site], b.want[site].Used)
+			if b.want[site].Want > 0 {
+				most, holders = max(most, b.want[site].Want), holders+1
+				if name < holder {
+					before++
+				}
 			}
 		}
-		have[site] = min(n, most/holders, most-others)
+		part := most / holders
+		if turn := int(now.Unix()/60) + len(site); (before+turn)%holders < most%holders {
+			part++
+		}
+		have[site] = max(0, min(mine.Want, part, most-others))
 	}
 	u.beats[holder] = &beat{until: now.Add(ttl), want: want, have: have}
 	return have, nil
@@ -293,6 +306,15 @@ func TestSharedQueue(t *testing.T) {
 	Run(t, func(*testing.T) queue.Queue { return newUser() },
 		Reopen(func(_ *testing.T, q queue.Queue) queue.Queue { return q }),
 		Another(func(_ *testing.T, q queue.Queue) queue.Queue { return sharing.another(q) }))
+}
+
+// wanted is what one has who gets all.
+func wanted(want map[string]queue.Slots) map[string]int {
+	have := map[string]int{}
+	for site, n := range want {
+		have[site] = n.Want
+	}
+	return have
 }
 
 // brokenShared lists shared queues that each break a rule, under the name of the case that must find it.
@@ -332,35 +354,45 @@ var brokenShared = []struct {
 		here.now = func() time.Time { panic("asked") }
 	}},
 	{"BeatAlone", "a holder that is alone gets half", func(here, _ *user) {
-		here.beat = func(_ string, _ time.Duration, want map[string]int) map[string]int {
+		here.beat = func(_ string, _ time.Duration, want map[string]queue.Slots) map[string]int {
 			have := map[string]int{}
 			for site, n := range want {
-				have[site] = n / 2
+				have[site] = n.Want / 2
 			}
 			return have
 		}
 	}},
 	{"BeatShares", "each gets what it wants", func(here, _ *user) {
-		here.beat = func(_ string, _ time.Duration, want map[string]int) map[string]int { return want }
+		here.beat = func(_ string, _ time.Duration, want map[string]queue.Slots) map[string]int { return wanted(want) }
 	}},
 	{"BeatShares", "who comes first keeps all", func(here, _ *user) {
 		first := ""
-		here.beat = func(holder string, _ time.Duration, want map[string]int) map[string]int {
+		here.beat = func(holder string, _ time.Duration, want map[string]queue.Slots) map[string]int {
 			if first == "" {
 				first = holder
 			}
 			if holder != first {
-				return map[string]int{"y": want["y"]}
+				return map[string]int{"y": want["y"].Want}
 			}
-			return want
+			return wanted(want)
+		}
+	}},
+	{"BeatUsed", "what is used isn't looked at", func(here, _ *user) {
+		good := &user{pool: here.pool}
+		here.beat = func(holder string, ttl time.Duration, want map[string]queue.Slots) map[string]int {
+			for site, n := range want {
+				want[site] = queue.Slots{Want: n.Want}
+			}
+			have, _ := good.Beat(context.Background(), holder, ttl, want)
+			return have
 		}
 	}},
 	{"BeatSilent", "silence frees no lease", func(here, _ *user) {
-		here.beat = func(_ string, _ time.Duration, want map[string]int) map[string]int { return want }
+		here.beat = func(_ string, _ time.Duration, want map[string]queue.Slots) map[string]int { return wanted(want) }
 	}},
 	{"BeatSilent", "every lease is freed by another's silence", func(here, _ *user) {
 		good := &user{pool: here.pool}
-		here.beat = func(holder string, ttl time.Duration, want map[string]int) map[string]int {
+		here.beat = func(holder string, ttl time.Duration, want map[string]queue.Slots) map[string]int {
 			have, _ := good.Beat(context.Background(), holder, ttl, want)
 			here.mu.Lock()
 			defer here.mu.Unlock()

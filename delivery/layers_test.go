@@ -27,7 +27,7 @@ func TestLayers(t *testing.T) {
 		}
 	})
 	t.Run("standard library only", func(t *testing.T) {
-		for _, p := range []string{"queue", "queue/memqueue", "queue/queuetest", "retry", "examples/custombackend"} {
+		for _, p := range []string{"queue", "queue/memqueue", "queue/queuetest", "queue/move", "retry", "delivery/reversepath", "delivery/unsubscribe", "examples/custombackend"} {
 			for _, d := range deps[module+p] {
 				if outside(d) {
 					t.Errorf("%s depends on %s", p, d)
@@ -40,13 +40,15 @@ func TestLayers(t *testing.T) {
 			"go.etcd.io/bbolt":                    {"queue/boltqueue"},
 			"github.com/miekg/dns":                {"mx/dnsclient", "mx/mxtest"},
 			"github.com/emersion/go-msgauth":      {"delivery/dkim"},
-			"github.com/jackc/pgx/v5":             {"queue/pgqueue"},
+			"github.com/jackc/pgx/v5":             {"queue/pgqueue", "examples"},
 			"github.com/prometheus/client_golang": {"delivery/metrics"},
 			"github.com/emersion/go-sasl":         {"smtpclient"},
 			"github.com/xdg-go/scram":             {"smtpclient"},
 			"github.com/emersion/go-smtp":         {"smtpclient", "delivery", "examples"},
 			"golang.org/x/net/idna":               {"mx", "delivery/internal/address"},
 			"golang.org/x/net/publicsuffix":       {"mx"},
+			"github.com/emersion/go-message":      {}, // what composes is for examples
+			"github.com/wneessen/go-mail":         {},
 		}
 		for p, imports := range directImports(t) {
 			for _, i := range imports {
@@ -60,9 +62,9 @@ func TestLayers(t *testing.T) {
 			}
 		}
 	})
-	t.Run("delivery brings no database, no DNS library and no metrics", func(t *testing.T) {
+	t.Run("delivery brings no database, no DNS library, no DKIM and no metrics", func(t *testing.T) {
 		for _, d := range deps[module+"delivery"] {
-			for _, heavy := range []string{"go.etcd.io/", "github.com/jackc/", "database/sql", "github.com/prometheus/", "github.com/miekg/dns"} {
+			for _, heavy := range []string{"go.etcd.io/", "github.com/jackc/", "database/sql", "github.com/prometheus/", "github.com/miekg/dns", "github.com/emersion/go-msgauth"} {
 				if strings.HasPrefix(d, heavy) {
 					t.Errorf("delivery depends on %s", d)
 				}

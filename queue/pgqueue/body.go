@@ -1,0 +1,236 @@
+package pgqueue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/postroad/postroad/queue"
+)
+
+const (
+	// segmentSize is how much of a body is sent to the database at once. A body that is no larger goes with its message.
+	segmentSize = 256 << 10
+	// pieceSize is how much of a body is in a row; the statements know it, too.
+	pieceSize = 8000
+	// smallBody is the room that reading a body begins with.
+	smallBody = 16 << 10
+)
+
+// drafts writes bodies ahead.
+type drafts interface {
+	begin(ctx context.Context) (body int64, err error)
+	write(ctx context.Context, body int64, piece int, octets []byte) error
+}
+
+// prepared is an entry whose body has been read to its end.
+type prepared struct {
+	message messageJSON
+	jobs    []jobJSON
+	octets  []byte // the body, or, of one that was written ahead, what Head returned
+	marks   int    // of recipients that have ended
+	digest  [32]byte
+	added   bool // it wasn't stored before, and now is
+}
+
+// prepare checks e and reads its body. What is more than a segment is written ahead.
+func prepare(ctx context.Context, e *queue.Entry, to drafts) (*prepared, error) {
+	if err := e.Check(); err != nil {
+		return nil, fmt.Errorf("pgqueue: %w", err)
+	}
+	p := &prepared{}
+	size, err := p.read(ctx, e, to)
+	if err != nil {
+		return p, err
+	}
+	m, jobs := e.Stored(size)
+	if err := p.encode(&m, jobs); err != nil {
+		return p, err
+	}
+	return p, nil
+}
+
+// read reads e's Body and calls its Head.
+func (p *prepared) read(ctx context.Context, e *queue.Entry, to drafts) (size int64, err error) {
+	segment, more := make([]byte, 0, smallBody), e.Body != nil
+	for piece := 0; more; {
+		if segment, err = fill(ctx, segment, e.Body); err != nil && err != io.EOF {
+			return 0, fmt.Errorf("pgqueue: reading %s: %w", e.Message.ID, err)
+		}
+		more = err == nil
+		size += int64(len(segment))
+		if !more && p.message.Draft == nil {
+			p.octets = segment
+			break
+		}
+		if err := p.ahead(ctx, to, piece, segment); err != nil {
+			return 0, err
+		}
+		piece += (len(segment) + pieceSize - 1) / pieceSize
+		segment = segment[:0]
+	}
+	if e.Head == nil {
+		return size, nil
+	}
+	head, err := e.Head()
+	if err != nil {
+		return 0, fmt.Errorf("pgqueue: the head of %s: %w", e.Message.ID, err)
+	}
+	p.octets = append(append(make([]byte, 0, len(head)+len(p.octets)), head...), p.octets...)
+	return size + int64(len(head)), nil
+}
+
+// ahead writes a segment of the body ahead.
+func (p *prepared) ahead(ctx context.Context, to drafts, piece int, segment []byte) error {
+	if p.message.Draft == nil {
+		body, err := to.begin(ctx)
+		if err != nil {
+			return err
+		}
+		p.message.Draft = &body
+	}
+	if len(segment) == 0 {
+		return nil
+	}
+	return to.write(ctx, *p.message.Draft, piece, segment)
+}
+
+// fill reads r until b, which begins small, is a full segment. At the end of r the error is io.EOF.
+func fill(ctx context.Context, b []byte, r io.Reader) ([]byte, error) {
+	for len(b) < segmentSize {
+		if err := ctx.Err(); err != nil {
+			return b, err
+		}
+		if len(b) == cap(b) {
+			grown := make([]byte, len(b), min(4*cap(b), segmentSize))
+			copy(grown, b)
+			b = grown
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+// encode makes the rows of p.
+func (p *prepared) encode(m *queue.Message, jobs []*queue.Job) error {
+	if err := checkMoments(m.Enqueued, m.Expires); err != nil {
+		return err
+	}
+	labels, err := encodeLabels(m.Labels)
+	if err != nil {
+		return fmt.Errorf("pgqueue: %w", err)
+	}
+	p.digest = m.Digest
+	row := messageJSON{
+		ID: m.ID, Digest: fmt.Sprintf("%x", m.Digest), Sender: m.From, Tenant: m.Tenant, Priority: m.Priority, Labels: labels, Size: m.Size,
+		Enqueued: moment(m.Enqueued), Expires: moment(m.Expires), UTF8: m.UTF8, EightBit: m.EightBit, Return: m.Return,
+		Envelope: m.EnvelopeID, TLS: m.TLS, Draft: p.message.Draft,
+	}
+	p.jobs = make([]jobJSON, 0, len(jobs))
+	for _, j := range jobs {
+		if j.Finished.IsZero() {
+			row.Unfinished++
+		} else if ended := moment(j.Finished); row.Ended == nil || ended.After(*row.Ended) {
+			row.Ended = ended
+		}
+		if err := p.encodeJob(j); err != nil {
+			return err
+		}
+	}
+	if row.Unfinished > 0 {
+		row.Ended = nil
+	} else {
+		p.octets = nil // nobody is going to read it
+	}
+	row.Length = len(p.octets)
+	p.message = row
+	return nil
+}
+
+func (p *prepared) encodeJob(j *queue.Job) error {
+	if err := checkMoments(j.Due, j.Finished); err != nil {
+		return err
+	}
+	recipients, err := encodeRecipients(j.Recipients)
+	if err != nil {
+		return fmt.Errorf("pgqueue: %w", err)
+	}
+	attempts, err := encodeAttempts(j.Attempts)
+	if err != nil {
+		return err
+	}
+	row := jobJSON{
+		N: j.Key.N, Lane: laneName(j.Domain, j.Message.Tenant, j.Message.Priority), Domain: j.Domain, Retry: j.Tries > 0, Due: moment(j.Due),
+		Finished: moment(j.Finished), Held: j.Held, Via: j.Via, Tries: j.Tries, Recipients: recipients, Attempts: attempts,
+	}
+	for i := range j.Recipients {
+		if j.Recipients[i].State.Final() {
+			if row.Marks == nil {
+				row.Marks = make([]int, len(j.Recipients))
+			}
+			p.marks++
+			row.Marks[i] = p.marks
+		}
+	}
+	p.jobs = append(p.jobs, row)
+	return nil
+}
+
+// ownDrafts are written in transactions of their own.
+type ownDrafts struct{ *Queue }
+
+func (d ownDrafts) begin(ctx context.Context) (body int64, err error) {
+	err = d.Queue.write(ctx, func(ctx context.Context, a *attempt) (err error) {
+		body, err = draftsIn{d.Queue, pgxSession{a.conn}}.begin(ctx)
+		return err
+	})
+	return body, err
+}
+
+func (d ownDrafts) write(ctx context.Context, body int64, piece int, octets []byte) error {
+	return d.Queue.write(ctx, func(ctx context.Context, a *attempt) error {
+		return draftsIn{d.Queue, pgxSession{a.conn}}.write(ctx, body, piece, octets)
+	})
+}
+
+// draftsIn are written in a transaction.
+type draftsIn struct {
+	*Queue
+	session
+}
+
+func (d draftsIn) begin(ctx context.Context) (body int64, err error) {
+	_, err = one(ctx, d.session, d.sql["draft"], nil, &body)
+	return body, err
+}
+
+func (d draftsIn) write(ctx context.Context, body int64, piece int, octets []byte) error {
+	found, err := one(ctx, d.session, d.sql["ahead"], []any{body, piece, octets}, &body)
+	if err == nil && !found {
+		err = verdict{errSwept}
+	}
+	return err
+}
+
+// errSwept is what comes of a body that nothing was read of for a day.
+var errSwept = errors.New("pgqueue: what was stored of the body was swept away, since it took more than a day to read; enqueue it again")
+
+// drop removes what was written ahead for nothing. What it fails to remove is swept some day.
+func (q *Queue) drop(list ...*prepared) {
+	for _, p := range list {
+		if p == nil || p.message.Draft == nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(q.life, grace)
+		_ = q.write(ctx, func(ctx context.Context, a *attempt) error {
+			_, err := a.conn.Exec(ctx, q.sql["drop"], *p.message.Draft)
+			return err
+		})
+		cancel()
+	}
+}

@@ -1,0 +1,221 @@
+package pgqueue
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/postroad/postroad/queue"
+)
+
+// What crosses to the database is JSON wherever a list does: every driver and every protocol mode can carry it, and operators can
+// ask for what is in it.
+
+type messageJSON struct {
+	I          int             `json:"i"`
+	ID         queue.ID        `json:"id"`
+	Digest     string          `json:"digest"`
+	Sender     string          `json:"sender"`
+	Tenant     string          `json:"tenant"`
+	Priority   queue.Priority  `json:"priority"`
+	Labels     json.RawMessage `json:"labels"`
+	Size       int64           `json:"size"`
+	Enqueued   *time.Time      `json:"enqueued"`
+	Expires    *time.Time      `json:"expires"`
+	UTF8       bool            `json:"utf8"`
+	EightBit   bool            `json:"eight_bit"`
+	Return     queue.Return    `json:"ret"`
+	Envelope   string          `json:"envelope"`
+	TLS        queue.TLS       `json:"tls"`
+	Unfinished int             `json:"unfinished"`
+	Ended      *time.Time      `json:"ended"`
+	Draft      *int64          `json:"draft"`
+	At         int             `json:"at"`     // where in the octets of the statement its own are
+	Length     int             `json:"length"` // how many
+}
+
+type jobJSON struct {
+	I          int             `json:"i"` // of its message
+	N          int             `json:"n"`
+	Lane       string          `json:"lane"`
+	Domain     string          `json:"domain"`
+	Retry      bool            `json:"retry"`
+	Due        *time.Time      `json:"due"`
+	Finished   *time.Time      `json:"finished"`
+	Held       bool            `json:"held"`
+	Via        string          `json:"via"`
+	Tries      int             `json:"tries"`
+	Recipients json.RawMessage `json:"recipients"`
+	Attempts   json.RawMessage `json:"attempts"`
+	Marks      []int           `json:"new_marks,omitempty"` // counted from 1 within the statement
+}
+
+type recipientJSON struct {
+	Address   string       `json:"address"`
+	State     string       `json:"state"`
+	Decided   time.Time    `json:"decided,omitzero"`
+	From      string       `json:"from,omitempty"`
+	Uncertain bool         `json:"uncertain,omitempty"`
+	Reply     *replyJSON   `json:"reply,omitempty"`
+	Notify    queue.Notify `json:"notify,omitempty"`
+	Original  string       `json:"original,omitempty"`
+	Reason    string       `json:"reason,omitempty"`
+	Report    queue.ID     `json:"report,omitempty"`
+}
+
+type replyJSON struct {
+	Host     string `json:"host,omitempty"`
+	Addr     string `json:"addr,omitempty"`
+	Phase    string `json:"phase,omitempty"`
+	Code     int    `json:"code,omitempty"`
+	Enhanced string `json:"enhanced,omitempty"`
+	Text     string `json:"text,omitempty"`
+}
+
+type attemptJSON struct {
+	Time      time.Time  `json:"time"`
+	Took      int64      `json:"took"` // microseconds
+	TLS       string     `json:"tls,omitempty"`
+	Verified  bool       `json:"verified,omitempty"`
+	QueueID   string     `json:"queue_id,omitempty"`
+	Uncertain bool       `json:"uncertain,omitempty"`
+	Reply     *replyJSON `json:"reply,omitempty"`
+}
+
+// moment is t as the database keeps it: to the microsecond, and null for zero.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Microsecond)
+	return &t
+}
+
+// checkMoments refuses times that PostgreSQL can't keep, or JSON can't write.
+func checkMoments(list ...time.Time) error {
+	for _, t := range list {
+		if y := t.UTC().Year(); y < 1 || y > 9999 {
+			return fmt.Errorf("pgqueue: %w: a time in the year %d", queue.ErrInvalid, y)
+		}
+	}
+	return nil
+}
+
+// laneName is the lane of a job but for whether it was tried, in the form of a UUID.
+func laneName(domain, tenant string, priority queue.Priority) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d\x00%s\x00%s", priority, tenant, domain) // none has a NUL
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+func parseState(name string) (s queue.State, err error) {
+	for s = queue.Pending; s <= queue.Withdrawn; s++ {
+		if s.String() == name {
+			return s, nil
+		}
+	}
+	_, err = fmt.Sscanf(name, "State(%d)", &s)
+	return s, err
+}
+
+func encodeReply(r *queue.Reply) *replyJSON {
+	if *r == (queue.Reply{}) {
+		return nil
+	}
+	j := replyJSON(*r)
+	return &j
+}
+
+func (r *replyJSON) decode() queue.Reply {
+	if r == nil {
+		return queue.Reply{}
+	}
+	return queue.Reply(*r)
+}
+
+func encodeRecipients(list []queue.Recipient) (json.RawMessage, error) {
+	out := make([]recipientJSON, len(list))
+	for i := range list {
+		r := &list[i]
+		if err := checkMoments(r.Decided); err != nil {
+			return nil, err
+		}
+		out[i] = recipientJSON{
+			Address: r.Address, State: r.State.String(), Decided: r.Decided.UTC().Truncate(time.Microsecond), From: r.From, Uncertain: r.Uncertain, Reply: encodeReply(&r.Reply),
+			Notify: r.Notify, Original: r.Original, Reason: r.Reason, Report: r.Report,
+		}
+	}
+	return json.Marshal(out)
+}
+
+func decodeRecipients(b []byte, marks []int64) ([]queue.Recipient, error) {
+	var list []recipientJSON
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, err
+	}
+	out := make([]queue.Recipient, len(list))
+	for i := range list {
+		r := &list[i]
+		s, err := parseState(r.State)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkMoments(r.Decided); err != nil {
+			return nil, err
+		}
+		out[i] = queue.Recipient{
+			Address: r.Address, State: s, Decided: r.Decided.UTC().Truncate(time.Microsecond), From: r.From, Uncertain: r.Uncertain, Reply: r.Reply.decode(),
+			Notify: r.Notify, Original: r.Original, Reason: r.Reason, Report: r.Report,
+		}
+		if i < len(marks) {
+			out[i].Mark = queue.Mark(marks[i])
+		}
+	}
+	return out, nil
+}
+
+func encodeAttempts(list []queue.Attempt) (json.RawMessage, error) {
+	if len(list) == 0 {
+		return json.RawMessage("[]"), nil
+	}
+	out := make([]attemptJSON, len(list))
+	for i := range list {
+		a := &list[i]
+		if err := checkMoments(a.Time); err != nil {
+			return nil, err
+		}
+		out[i] = attemptJSON{
+			Time: a.Time.UTC().Truncate(time.Microsecond), Took: a.Took.Microseconds(), TLS: a.TLS, Verified: a.Verified, QueueID: a.QueueID,
+			Uncertain: a.Uncertain, Reply: encodeReply(&a.Reply),
+		}
+	}
+	return json.Marshal(out)
+}
+
+func decodeAttempts(b []byte) ([]queue.Attempt, error) {
+	if len(b) <= len("[]") {
+		return nil, nil
+	}
+	var list []attemptJSON
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, err
+	}
+	out := make([]queue.Attempt, len(list))
+	for i := range list {
+		a := &list[i]
+		out[i] = queue.Attempt{
+			Time: a.Time, Took: time.Duration(a.Took) * time.Microsecond, TLS: a.TLS, Verified: a.Verified, QueueID: a.QueueID,
+			Uncertain: a.Uncertain, Reply: a.Reply.decode(),
+		}
+	}
+	return out, nil
+}
+
+func encodeLabels(labels []string) (json.RawMessage, error) {
+	if len(labels) == 0 {
+		return json.RawMessage("[]"), nil
+	}
+	return json.Marshal(labels)
+}

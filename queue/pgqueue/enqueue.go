@@ -1,0 +1,167 @@
+package pgqueue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/postroad/postroad/queue"
+)
+
+// maxMarks is how many recipients can end in one transaction; see ended.sql.
+const maxMarks = 1<<20 - 1
+
+// Enqueue implements [queue.Queue]. A message of up to 256 KiB is one statement, which callers that are waiting share; a larger
+// one is written ahead, 256 KiB to a transaction.
+func (q *Queue) Enqueue(ctx context.Context, e *queue.Entry) (added bool, err error) {
+	if err := q.usable(ctx); err != nil {
+		return false, err
+	}
+	p, err := prepare(ctx, e, ownDrafts{q})
+	if err != nil {
+		q.drop(p)
+		return false, err
+	}
+	err = q.arrivals.do(ctx, p)
+	switch {
+	case err != nil && !errors.Is(err, queue.ErrInDoubt):
+		q.drop(p)
+	case p.added:
+		q.announce()
+	}
+	return p.added, err
+}
+
+// enqueue stores a message by itself.
+func (q *Queue) enqueue(ctx context.Context, p *prepared) error {
+	if err := q.enqueueTogether(ctx, []*prepared{p}); err != nil || p.added {
+		return err
+	}
+	q.drop(p)
+	return q.read(ctx, func(ctx context.Context, c *pgx.Conn) error { return q.known(ctx, pgxSession{c}, p) })
+}
+
+// enqueueTogether stores messages in one transaction, and notes which of them were not stored before.
+func (q *Queue) enqueueTogether(ctx context.Context, list []*prepared) error {
+	return q.write(ctx, func(ctx context.Context, a *attempt) error {
+		a.handed = true
+		stored, err := q.put(ctx, pgxSession{a.conn}, list...)
+		for i, p := range list {
+			p.added = err == nil && stored[i]
+		}
+		return err
+	})
+}
+
+// put stores messages, in one statement, and returns which of them were not stored before.
+func (q *Queue) put(ctx context.Context, s session, list ...*prepared) (stored map[int]bool, err error) {
+	messages := make([]messageJSON, len(list))
+	var jobs []jobJSON
+	octets := together(list)
+	marks, at := 0, 0
+	for i, p := range list {
+		messages[i] = p.message
+		messages[i].I, messages[i].At = i, at
+		at += len(p.octets)
+		for _, j := range p.jobs {
+			j.I = i
+			j.Marks = shifted(j.Marks, marks)
+			jobs = append(jobs, j)
+		}
+		marks += p.marks
+	}
+	if marks > maxMarks {
+		return nil, verdict{fmt.Errorf("pgqueue: %w: more than %d recipients have ended", queue.ErrInvalid, maxMarks)}
+	}
+	args, err := jsonArgs(messages, jobs)
+	if err != nil {
+		return nil, err
+	}
+	stored = make(map[int]bool, len(list))
+	err = s.each(ctx, q.sql["put"], append(args, octets), func(scan func(...any) error) error {
+		var i int
+		err := scan(&i)
+		stored[i] = true
+		return err
+	})
+	return stored, err
+}
+
+// together is the bodies of messages, one behind the other.
+func together(list []*prepared) []byte {
+	if len(list) == 1 {
+		return list[0].octets
+	}
+	size := 0
+	for _, p := range list {
+		size += len(p.octets)
+	}
+	octets := make([]byte, 0, size)
+	for _, p := range list {
+		octets = append(octets, p.octets...)
+	}
+	return octets
+}
+
+// shifted counts marks on from those of the messages before.
+func shifted(marks []int, by int) []int {
+	if by == 0 || marks == nil {
+		return marks
+	}
+	list := make([]int, len(marks))
+	for i, m := range marks {
+		if m > 0 {
+			list[i] = m + by
+		}
+	}
+	return list
+}
+
+// jsonArgs are parameters of a statement, as text.
+func jsonArgs(list ...any) ([]any, error) {
+	args := make([]any, 0, len(list)+1)
+	for _, v := range list {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return nil, verdict{fmt.Errorf("pgqueue: %w", err)}
+		}
+		args = append(args, string(b))
+	}
+	return args, nil
+}
+
+// known returns nil if the message that was not stored is there already.
+func (q *Queue) known(ctx context.Context, s session, p *prepared) error {
+	var digest []byte
+	found, err := one(ctx, s, q.sql["digest"], []any{string(p.message.ID)}, &digest)
+	switch {
+	case err != nil:
+		return err
+	case found && [32]byte(digest) == p.digest:
+		return nil
+	case found:
+		return verdict{fmt.Errorf("pgqueue: %w: %s", queue.ErrConflict, p.message.ID)}
+	case p.message.Draft != nil:
+		return verdict{errSwept}
+	}
+	return verdict{fmt.Errorf("%w: %s was removed while it was enqueued again", ErrUnavailable, p.message.ID)}
+}
+
+// putAll stores messages in a transaction, but for those that are stored already. The first that is in conflict with what is
+// stored is the error, and its number returned.
+func (q *Queue) putAll(ctx context.Context, s session, list []*prepared) (bad int, err error) {
+	stored, err := q.put(ctx, s, list...)
+	if err != nil {
+		return 0, err
+	}
+	for i, p := range list {
+		if !stored[i] {
+			if err := q.known(ctx, s, p); err != nil {
+				return i, err
+			}
+		}
+	}
+	return len(list), nil
+}

@@ -1,0 +1,150 @@
+package pgqueue
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/postroad/postroad/queue"
+	"github.com/postroad/postroad/queue/pgqueue/pgtest"
+)
+
+// TestPlans holds what the planner makes of the statements that a Sender runs all the time: nothing but look-ups in an index, whether it
+// knows the parameters or not, and whether the tables were last analysed when they were empty or when they were full.
+func TestPlans(t *testing.T) {
+	url := pgtest.Database(t)
+	pool := pgtest.Pool(t, url)
+	q, err := Open(t.Context(), pool, Options{Schema: pgtest.Schema(t, url)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	analyze := in(q.schema, "VACUUM ANALYZE postroad.messages, postroad.jobs, postroad.chunks, postroad.ended")
+	if _, err := pool.Exec(t.Context(), analyze, pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatal(err)
+	}
+	const jobs, domains = 50_000, 500
+	now := time.Date(2041, 5, 6, 7, 8, 9, 0, time.UTC)
+	_, err = q.EnqueueAll(t.Context(), func(yield func(*queue.Entry) bool) {
+		for i := range jobs {
+			id := queue.ID(fmt.Sprintf("%08d", i))
+			e := &queue.Entry{
+				Message: queue.Message{ID: id, Expires: now.Add(time.Hour)},
+				Jobs: []*queue.Job{{
+					Key: queue.Key{ID: id}, Domain: fmt.Sprintf("d%d.example", i%domains), Due: now, Recipients: []queue.Recipient{{Address: "user@example.com"}},
+				}},
+				Body: strings.NewReader("Hello!"),
+			}
+			if !yield(e) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := queue.ClaimRequest{Now: now, Lease: time.Hour, Limit: 100, Expired: true}
+	if _, err := q.Claim(t.Context(), queue.ClaimRequest{Now: now, Lease: time.Hour, Limit: 200}); err != nil {
+		t.Fatal(err)
+	}
+	anywhere := &pgx.Batch{}
+	if err := q.ask(anywhere, &r); err != nil {
+		t.Fatal(err)
+	}
+	for d := range 200 {
+		r.Take = append(r.Take, queue.Take{Lane: queue.Lane{Domain: fmt.Sprintf("d%d.example", d)}, N: 2})
+	}
+	lanes := &pgx.Batch{}
+	if err := q.ask(lanes, &r); err != nil {
+		t.Fatal(err)
+	}
+	r.Keys = []queue.Key{{ID: "00000007"}, {ID: "00000009"}}
+	byKey := &pgx.Batch{}
+	if err := q.ask(byKey, &r); err != nil {
+		t.Fatal(err)
+	}
+	job := &queue.Job{Key: queue.Key{ID: "00000007"}, Due: now, Finished: now, Recipients: []queue.Recipient{{State: queue.Delivered}}}
+	o, err := newOutcome(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit, err := jsonArgs([]outcomeJSON{o.job})
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements := slices.Concat(anywhere.QueuedQueries[:1], lanes.QueuedQueries, byKey.QueuedQueries, []*pgx.QueuedQuery{
+		{SQL: q.sql["commit"], Arguments: commit},
+		{SQL: q.sql["open"], Arguments: []any{"00000007"}},
+		{SQL: q.sql["read"], Arguments: []any{7, 0}},
+		{SQL: q.sql["ended"], Arguments: []any{0, pageSize}},
+		{SQL: q.sql["heads"], Arguments: []any{"00000000-0000-0000-0000-000000000000", false, pageSize}},
+		{SQL: q.sql["purge"], Arguments: []any{1.0, purgeBatch}},
+		{SQL: q.sql["digest"], Arguments: []any{"00000007"}},
+	})
+	c, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	for _, when := range []string{"analysed when empty", "analysed when full"} {
+		if when == "analysed when full" {
+			if _, err := c.Exec(t.Context(), analyze, pgx.QueryExecModeSimpleProtocol); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+			if _, err := c.Exec(t.Context(), "SET plan_cache_mode = "+mode); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range statements {
+				checkPlan(t, c.Conn(), when+", "+mode, s)
+			}
+		}
+	}
+}
+
+// checkPlan fails if a statement reads a large table from one end to the other, or much that it doesn't need.
+func checkPlan(t *testing.T, c *pgx.Conn, when string, s *pgx.QueuedQuery) {
+	t.Helper()
+	tx, err := c.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context())
+	var b []byte
+	err = tx.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+s.SQL, s.Arguments...).Scan(&b)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", when, err, s.SQL)
+	}
+	var plans []struct {
+		Plan          map[string]any
+		PlanningTime  float64 `json:"Planning Time"`
+		ExecutionTime float64 `json:"Execution Time"`
+	}
+	if err := json.Unmarshal(b, &plans); err != nil {
+		t.Fatal(err)
+	}
+	name, _, _ := strings.Cut(s.SQL, "\n")
+	if strings.Contains(string(b), "JIT") {
+		t.Errorf("%s: the statement is compiled\n%s", when, s.SQL)
+	}
+	t.Logf("cost %.0f %s: planned in %.2f ms, executed in %.2f ms: %.60s", plans[0].Plan["Total Cost"], when, plans[0].PlanningTime, plans[0].ExecutionTime, name)
+	var walk func(node map[string]any)
+	walk = func(node map[string]any) {
+		relation, _ := node["Relation Name"].(string)
+		removed, _ := node["Rows Removed by Filter"].(float64)
+		large := relation == "jobs" || relation == "messages" || relation == "chunks"
+		if node["Node Type"] == "Seq Scan" && large || removed > 1000 {
+			t.Errorf("%s: %s of %s, which removes %.0f rows\n%s\n%s", when, node["Node Type"], relation, removed, s.SQL, b)
+		}
+		children, _ := node["Plans"].([]any)
+		for _, child := range children {
+			walk(child.(map[string]any))
+		}
+	}
+	walk(plans[0].Plan)
+}

@@ -1,0 +1,4 @@
+package pgqueue
+
+// SchemaOf is the schema that q is in.
+func SchemaOf(q *Queue) string { return q.schema }

@@ -1,0 +1,137 @@
+package pgqueue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/postroad/postroad/queue"
+	"github.com/postroad/postroad/queue/pgqueue"
+	"github.com/postroad/postroad/queue/pgqueue/pgtest"
+)
+
+func testSchemaNames(t *testing.T, url string) {
+	pool := pgtest.Pool(t, url)
+	for _, name := range []string{
+		`a"b`, "a.b", "a b", "a;b", "a'b", "a\x00b", "pg_mail", "information_schema", "1a", "-a", "ä", strings.Repeat("a", 64), "a\n", "$1",
+	} {
+		if _, err := pgqueue.Open(t.Context(), pool, pgqueue.Options{Schema: name}); !errors.Is(err, queue.ErrInvalid) {
+			t.Errorf("Open with schema %q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"Mail-Out", "select", "_" + strings.Repeat("a", 62)} {
+		t.Run(name, func(t *testing.T) {
+			t.Cleanup(func() { pool.Exec(context.Background(), "DROP SCHEMA "+pgx.Identifier{name}.Sanitize()+" CASCADE") })
+			q := open(t, pool, pgqueue.Options{Schema: name})
+			if _, err := q.Enqueue(t.Context(), entry("a", nil, "a.example")); err != nil {
+				t.Fatal(err)
+			}
+			want(t, list(t, q, queue.Filter{}), "[a/0]", "what is stored")
+		})
+	}
+}
+
+// However many processes open a queue at once for the first time, one creates it.
+func testOpenConcurrently(t *testing.T, url string) {
+	pool := pgtest.Pool(t, url)
+	schema := pgtest.Schema(t, url)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			q, err := pgqueue.Open(t.Context(), pool, pgqueue.Options{Schema: schema})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			q.Close()
+		})
+	}
+	wg.Wait()
+	want(t, count(t, pool, schema, "version"), "1", "rows of version")
+}
+
+// A schema of a newer version is refused by name, and nothing is changed.
+func testOpenNewer(t *testing.T, url string) {
+	pool := pgtest.Pool(t, url)
+	schema := pgtest.Schema(t, url)
+	open(t, pool, pgqueue.Options{Schema: schema}).Close()
+	if _, err := pool.Exec(t.Context(), "UPDATE "+pgx.Identifier{schema, "version"}.Sanitize()+" SET version = 1000"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := pgqueue.Open(t.Context(), pool, pgqueue.Options{Schema: schema})
+	if !errors.Is(err, queue.ErrVersion) || !strings.Contains(err.Error(), schema) || !strings.Contains(err.Error(), "1000") {
+		t.Fatalf("%v, want ErrVersion, with the schema's name and version", err)
+	}
+}
+
+// A role that may not change the schema can use it, with the rights that the package's documentation names.
+func testOpenWithoutRights(t *testing.T, url string) {
+	pool := pgtest.Pool(t, url)
+	schema := pgtest.Schema(t, url)
+	role := schema + "_user"
+	exec := func(sql string) {
+		t.Helper()
+		sql = strings.NewReplacer("mailer", pgx.Identifier{role}.Sanitize(), "postroad", pgx.Identifier{schema}.Sanitize()).Replace(sql)
+		if _, err := pool.Exec(context.Background(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("CREATE ROLE mailer")
+	defer exec("DROP OWNED BY mailer; DROP ROLE mailer")
+	config := pool.Config().Copy()
+	config.ConnConfig.RuntimeParams["role"] = role
+	limited, err := pgxpoolWith(t, config)
+	must(t, err)
+	if _, err := pgqueue.Open(t.Context(), limited, pgqueue.Options{Schema: schema}); !errors.Is(err, pgqueue.ErrPermission) ||
+		!strings.Contains(fmt.Sprint(err), schema) {
+		t.Fatalf("Open of a queue that isn't there: %v, want ErrPermission", err)
+	}
+	open(t, pool, pgqueue.Options{Schema: schema}).Close()
+	if _, err := pgqueue.Open(t.Context(), limited, pgqueue.Options{Schema: schema}); !errors.Is(err, pgqueue.ErrPermission) {
+		t.Fatalf("Open without any right: %v, want ErrPermission", err)
+	}
+	for _, grant := range grants {
+		exec(grant)
+	}
+	q := open(t, limited, pgqueue.Options{Schema: schema})
+	if _, err := q.Enqueue(t.Context(), entry("a", nil, "a.example")); err != nil {
+		t.Fatal(err)
+	}
+	c, err := q.Claim(t.Context(), queue.ClaimRequest{Now: start, Lease: 1, Limit: 1})
+	must(t, err)
+	c.Jobs[0].Recipients[0].State, c.Jobs[0].Finished = queue.Delivered, start
+	must(t, q.Commit(t.Context(), c.Jobs[0]))
+	_, err = q.Beat(t.Context(), "a", 1, nil)
+	must(t, err)
+	_, err = q.Purge(t.Context())
+	must(t, err)
+}
+
+// grants are in the package's documentation.
+var grants = []string{
+	"GRANT USAGE ON SCHEMA postroad TO mailer",
+	"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA postroad TO mailer",
+	"GRANT USAGE ON ALL SEQUENCES IN SCHEMA postroad TO mailer",
+}
+
+// When a queue was restored on a server whose transactions have smaller numbers, marks go on where they were.
+func testRestored(t *testing.T, url string) {
+	pool := pgtest.Pool(t, url)
+	schema := pgtest.Schema(t, url)
+	q := open(t, pool, pgqueue.Options{Schema: schema})
+	_, err := q.Enqueue(t.Context(), ended("old"))
+	must(t, err)
+	const far = "1000000::bigint * 1048576"
+	for _, sql := range []string{"UPDATE postroad.ended SET mark = mark + " + far, "UPDATE postroad.jobs SET marks[1] = marks[1] + " + far} {
+		_, err := pool.Exec(t.Context(), strings.ReplaceAll(sql, "postroad", pgx.Identifier{schema}.Sanitize()))
+		must(t, err)
+	}
+	q = open(t, pool, pgqueue.Options{Schema: schema})
+	_, err = q.Enqueue(t.Context(), ended("new"))
+	must(t, err)
+	want(t, list(t, q, queue.Filter{Ended: true}), "[old/0 new/0]", "what has ended")
+}

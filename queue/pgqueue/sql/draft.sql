@@ -1,0 +1,2 @@
+-- Begins to write a body ahead. Returns its number.
+INSERT INTO postroad.drafts (body) VALUES (nextval('postroad.numbers')) RETURNING body

@@ -1,0 +1,1 @@
+SELECT value FROM postroad.notes WHERE key = $1::bytea

@@ -1,0 +1,1 @@
+DELETE FROM postroad.notes WHERE key = $1::bytea

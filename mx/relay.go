@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // Relay is a Router that sends everything to one server, a smarthost. Since the host program names it, any address will do,
@@ -25,6 +27,12 @@ type Relay struct {
 	Implicit bool
 	// Auth logs in. Defaults to nil: no authentication.
 	Auth *Credentials
+	// NullSender is the address to give in place of the null sender, "<>", which reports have, to a relay that refuses it because
+	// it takes mail of known senders only. NOTIFY=NEVER goes with it; but a host that doesn't know that, and can't deliver
+	// a report, tells this address, and programs that answer mail may do so, too. What arrives there is to be dropped, or read
+	// by people, and never to be answered, forwarded or reported on by a program: else two hosts may tell each other of their
+	// troubles for ever. Defaults to none: "<>" is said.
+	NullSender string
 	// DNS looks Host up. Defaults to what the system does for any program, with its hosts file and search list.
 	DNS DNS
 }
@@ -89,6 +97,12 @@ func relayHost(s string) (string, error) {
 	return asciiName(s)
 }
 
+// isAddress reports whether s is a mail address that can stand in a command.
+func isAddress(s string) bool {
+	_, err := mail.ParseAddress("<" + s + ">")
+	return err == nil && !strings.ContainsAny(s, "<> ")
+}
+
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()
@@ -99,6 +113,9 @@ func (r *Relay) Route(ctx context.Context, domain string) (*Route, error) {
 	host, err := relayHost(r.Host)
 	if err != nil {
 		return nil, errNoAddress(domain, fmt.Errorf("relay host %q: %w", r.Host, err))
+	}
+	if s := r.NullSender; s != "" && !isAddress(s) {
+		return nil, errNoAddress(domain, fmt.Errorf("relay %s: null sender %.100q is not a mail address", host, s))
 	}
 	ctx, cancel := context.WithTimeout(ctx, routeTimeout)
 	defer cancel()
@@ -115,7 +132,7 @@ func (r *Relay) Route(ctx context.Context, domain string) (*Route, error) {
 		Site: net.JoinHostPort(host, strconv.Itoa(int(port))),
 		Hosts: []Host{{
 			Name: host, Addrs: addrs[:min(len(addrs), maxAddrs)], Port: port,
-			TLS: r.TLS, Implicit: r.Implicit, Auth: r.Auth, Secure: true,
+			TLS: r.TLS, Implicit: r.Implicit, Auth: r.Auth, NullSender: r.NullSender, Secure: true,
 		}},
 	}, nil
 }

@@ -93,11 +93,18 @@ func TestRelayRoute(t *testing.T) {
 		{mx.Relay{Host: "none.example"}, "451 4.4.4"},
 		{mx.Relay{Host: "sick.example", Auth: auth}, "451 4.4.3"},
 		{mx.Relay{}, "451 4.4.4"},
+		{mx.Relay{Host: "mail.example", NullSender: "reports@example.org"}, "mail.example=::1,127.0.0.1"},
+		{mx.Relay{Host: "mail.example", NullSender: "reports"}, "451 4.4.4"},
+		{mx.Relay{Host: "mail.example", NullSender: "reports@example.org> SIZE=1"}, "451 4.4.4"},
+		{mx.Relay{Host: "mail.example", NullSender: "Reports <reports@example.org>"}, "451 4.4.4"},
 	}
 	for _, tt := range tests {
 		tt.relay.DNS = s.DNS()
 		route, err := tt.relay.Route(t.Context(), "example.org")
 		check(t, route, err, tt.want)
+		if err == nil && route.Hosts[0].NullSender != tt.relay.NullSender {
+			t.Errorf("the null sender is %q", route.Hosts[0].NullSender)
+		}
 		if err != nil && strings.Contains(fmt.Sprintf("%v %#v", err, err), "SECRET") {
 			t.Errorf("%v quotes the password", err)
 		}

@@ -22,6 +22,7 @@ type Host struct {
 	TLS        TLS
 	Implicit   bool         // TLS from the first octet, as on port 465, instead of STARTTLS
 	Auth       *Credentials // nil: no authentication
+	NullSender string       // said in place of the null sender to a host that refuses it, see Relay.NullSender; "": nothing
 	// Secure means that nobody on the way can have chosen the host: its name is from an answer of the DNS that was
 	// validated by DNSSEC, or from the host program. Of its addresses it says nothing.
 	Secure bool

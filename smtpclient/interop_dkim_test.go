@@ -6,47 +6,58 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/base64"
+	"crypto/rsa"
 	"strings"
 	"testing"
 
-	"github.com/emersion/go-msgauth/dkim"
+	msgauth "github.com/emersion/go-msgauth/dkim"
+	"github.com/postroad/postroad/delivery/dkim"
 )
 
-// dkimKey signs messages of example.com.
-type dkimKey struct {
-	private ed25519.PrivateKey
+// dkimSigner signs messages of example.com with RSA and Ed25519.
+type dkimSigner struct {
+	*dkim.Signer
+	records map[string]string
 }
 
-func newDKIMKey(t *testing.T) *dkimKey {
+func newDKIMSigner(t *testing.T) *dkimSigner {
 	t.Helper()
-	_, private, err := ed25519.GenerateKey(rand.Reader)
+	one, err := rsa.GenerateKey(rand.Reader, 2048)
 	must(t, err)
-	return &dkimKey{private}
+	_, two, err := ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	keys := []dkim.Key{{Domain: "example.com", Selector: "rsa", Signer: one}, {Domain: "example.com", Selector: "ed", Signer: two}}
+	s := &dkimSigner{records: make(map[string]string)}
+	s.Signer, err = dkim.New(dkim.Config{Keys: keys})
+	must(t, err)
+	for _, k := range keys {
+		name, value, err := k.Record()
+		must(t, err)
+		s.records[name] = value
+	}
+	return s
 }
 
-// sign signs all of a message, with no leave for any change (RFC 6376, section 3.4.1).
-func (k *dkimKey) sign(t *testing.T, text string) string {
+// sign puts the signatures of a message on top of it.
+func (s *dkimSigner) sign(t *testing.T, text string) string {
 	t.Helper()
-	var signed bytes.Buffer
-	must(t, dkim.Sign(&signed, strings.NewReader(text), &dkim.SignOptions{
-		Domain: "example.com", Selector: "test", Signer: k.private,
-		HeaderCanonicalization: dkim.CanonicalizationSimple, BodyCanonicalization: dkim.CanonicalizationSimple,
-	}))
-	return signed.String()
+	header, body, _ := strings.Cut(text, "\r\n\r\n")
+	signature, err := s.Sign([]byte(header + "\r\n"))
+	must(t, err)
+	_, err = signature.Write([]byte(body))
+	must(t, err)
+	fields, err := signature.Fields()
+	must(t, err)
+	return string(fields) + text
 }
 
-// verify checks the one signature of a message.
-func (k *dkimKey) verify(t *testing.T, text []byte) {
+// verify checks the two signatures of a message.
+func (s *dkimSigner) verify(t *testing.T, text []byte) {
 	t.Helper()
-	list, err := dkim.VerifyWithOptions(bytes.NewReader(text), &dkim.VerifyOptions{LookupTXT: func(domain string) ([]string, error) {
-		if domain != "test._domainkey.example.com" {
-			t.Errorf("looks up %s", domain)
-		}
-		public := base64.StdEncoding.EncodeToString(k.private.Public().(ed25519.PublicKey))
-		return []string{"v=DKIM1; k=ed25519; p=" + public}, nil
+	list, err := msgauth.VerifyWithOptions(bytes.NewReader(text), &msgauth.VerifyOptions{LookupTXT: func(name string) ([]string, error) {
+		return []string{s.records[name]}, nil
 	}})
-	if err != nil || len(list) != 1 || list[0].Err != nil {
-		t.Errorf("signature: %v, %+v", err, list)
+	if err != nil || len(list) != 2 || list[0].Err != nil || list[1].Err != nil {
+		t.Errorf("signatures: %v, %+v", err, list)
 	}
 }

@@ -20,11 +20,11 @@ import (
 // TestInterop sends to servers that others have written, in every way that they offer. What is in the mailboxes afterwards
 // is what was sent, octet for octet, below what the server has put on top.
 func TestInterop(t *testing.T) {
-	key := newDKIMKey(t)
+	signer := newDKIMSigner(t)
 	letters := []letter{
 		{name: "odd lines", to: users[:1], text: oddLines},
 		{name: "no line end", to: users[:1], text: strings.TrimSuffix(oddLines, "\r\n")},
-		{name: "signed", to: users[:1], text: key.sign(t, oddLines)},
+		{name: "signed", to: users[:1], text: signer.sign(t, oddLines)},
 		{name: "14 recipients", to: mixed(users[:mostRecipients], strangers), text: oddLines},
 		{name: "20 recipients", to: mixed(users, strangers), text: oddLines}, // in two transactions
 		{name: "strangers", to: strangers[:3], text: oddLines},
@@ -52,7 +52,7 @@ func TestInterop(t *testing.T) {
 							t.Errorf("%s: chunked: %v", l.name, said)
 						}
 						if l.name == "signed" {
-							key.verify(t, srv.taken)
+							signer.verify(t, srv.taken)
 						}
 					}
 					if err := s.Close(); err != nil {

@@ -109,6 +109,9 @@ type Result struct {
 	// QueueID is the name that the server has given the message, if it has taken it and said so in a form that is known here:
 	// that by which its postmaster can find it.
 	QueueID string
+	// DSN means that the server was told the parameters of DSN, if there were any. Once it has taken the message, what NOTIFY
+	// asks for is up to it; else it is still up to the caller (RFC 3461, section 5.2.2).
+	DSN bool
 	// Err is nil if and only if the server has taken responsibility for the recipient.
 	Err *Error
 }
@@ -116,7 +119,8 @@ type Result struct {
 // result is what became of a recipient by now.
 func (m *message) result(phase Phase, r Reply, err *Error) Result {
 	res := Result{
-		Reply: r, Phase: phase, Host: m.s.o.ServerName, Addr: m.s.addr, TLS: m.s.encryption, Took: time.Since(m.began), Err: err,
+		Reply: r, Phase: phase, Host: m.s.o.ServerName, Addr: m.s.addr, TLS: m.s.encryption, Took: time.Since(m.began),
+		DSN: m.ext.has("DSN"), Err: err,
 	}
 	if err == nil {
 		res.QueueID = queueID(r.Text)

@@ -229,6 +229,35 @@ func TestDecidedHere(t *testing.T) {
 	}
 }
 
+// A result says whether the server was told what to report.
+func TestDSNIsTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		extensions []string
+		refuses    string // the command that has DSN parameters
+		want       bool
+	}{
+		"offered":      {[]string{"DSN", "PIPELINING"}, "", true},
+		"not offered":  {[]string{"PIPELINING"}, "", false},
+		"RCPT refused": {[]string{"DSN"}, "RCPT", false},
+		"MAIL refused": {[]string{"DSN"}, "MAIL", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := start(t, &smtptest.Server{Extensions: c.extensions, Reply: func(cmd smtptest.Command) string {
+				if cmd.Verb == c.refuses && strings.Contains(cmd.Arg, "=") {
+					return "555 5.5.4 what?"
+				}
+				return ""
+			}})
+			e := envelope("one@example.org")
+			e.Mail.Return, e.To[0].Rcpt.Notify = smtp.DSNReturnFull, []smtp.DSNNotify{smtp.DSNNotifySuccess}
+			results, err := dial(t, srv, nil).Send(t.Context(), e, strings.NewReader(hello))
+			if err != nil || results[0].Err != nil || results[0].DSN != c.want {
+				t.Errorf("%+v, %v", results[0], err)
+			}
+		})
+	}
+}
+
 // Half a message is never finished.
 func TestBodyFails(t *testing.T) {
 	srv := start(t, &smtptest.Server{Reply: func(c smtptest.Command) string {

@@ -162,15 +162,15 @@ func (s *Server) Messages() []Message {
 func (s *Server) Wait(ctx context.Context, n int) ([]Message, error) {
 	for {
 		s.mu.Lock()
-		messages, changed := slices.Clone(s.messages), s.changed
+		taken, changed := len(s.messages), s.changed
 		s.mu.Unlock()
-		if len(messages) >= n {
-			return messages, nil
+		if taken >= n {
+			return s.Messages(), nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return messages, ctx.Err()
+			return s.Messages(), ctx.Err()
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"mime"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -73,7 +74,8 @@ func (r *Report) writeHeader(b *bytes.Buffer, boundary string, parts []part) {
 	}
 	fmt.Fprintf(b, "From: Mail Delivery System <%s>\r\n", mailbox(from))
 	fmt.Fprintf(b, "To: <%s>\r\n", mailbox(clean(r.To)))
-	fmt.Fprintf(b, "Subject: %s\r\n", r.subject())
+	b.WriteString("Subject: ")
+	wrap(b, mime.QEncoding.Encode("utf-8", r.subject()), " ", len("Subject: "))
 	fmt.Fprintf(b, "Date: %s\r\n", r.Date.Format(time.RFC1123Z))
 	if isMessageID(r.MessageID) {
 		fmt.Fprintf(b, "Message-ID: %s\r\n", r.MessageID)

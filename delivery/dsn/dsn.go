@@ -8,6 +8,8 @@
 // [Parse] reads reports, those of other systems too, within fixed bounds of memory. What a report says is only ever a
 // claim: anybody can send one.
 //
+// The words for people are this package's own, in English, or the caller's: Report.Subject and Report.Text.
+//
 // A report is sent from the null sender, and none is sent about a message that came from the null sender.
 package dsn
 
@@ -24,6 +26,7 @@ var ErrNotReport = errors.New("dsn: not a delivery report")
 // Bounds of what Compose writes and Parse keeps, in octets where nothing else is said.
 const (
 	MaxText       = 800       // of any string: an address, a host name, a server's words
+	MaxProse      = 64 << 10  // of Report.Text
 	MaxHeader     = 64 << 10  // of a returned header section
 	MaxRecipients = 10_000    // recipients, that Parse keeps
 	maxStatus     = 4 << 20   // of a delivery-status part that is read
@@ -55,6 +58,10 @@ type Report struct {
 	Date time.Time
 	// MessageID is the report's own, with its angle brackets. Without it the report has no such field.
 	MessageID string
+
+	// Subject and Text are what people read, instead of what Compose says by itself. They may quote strangers: Text keeps its
+	// lines, but neither control characters nor those that turn the direction of writing. Parse doesn't find them again.
+	Subject, Text string
 
 	// ReportingMTA is the name of the host that reports. Compose needs it.
 	ReportingMTA string
@@ -90,7 +97,7 @@ type Recipient struct {
 	Diagnostic Diagnostic
 	// LastAttempt is when delivery was last tried, or zero.
 	LastAttempt time.Time
-	// WillRetryUntil is when a delayed message is given up, or zero.
+	// WillRetryUntil is when a delayed message is given up, or zero. It is for Delayed only.
 	WillRetryUntil time.Time
 	// Reason tells the reader in a sentence why. Defaults to one that Status suggests. It is not for machines: Parse
 	// doesn't find it again.
@@ -104,7 +111,7 @@ type Diagnostic struct {
 	Text     string // without the codes
 }
 
-// String is the answer as the server gave it, in one line.
+// String is the answer as the server gave it, in one line, without anything that can't be printed, up to MaxText octets.
 func (d Diagnostic) String() string {
 	s := d.Text
 	if d.Enhanced != "" {
@@ -113,7 +120,7 @@ func (d Diagnostic) String() string {
 	if d.Code != 0 {
 		s = fmt.Sprintf("%03d %s", d.Code, s)
 	}
-	return s
+	return words(s)
 }
 
 // check reports what keeps Compose from writing r.

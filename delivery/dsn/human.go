@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// subject names what matters most in the report.
+// subject is the caller's, or names what matters most in the report.
 func (r *Report) subject() string {
+	if s := words(r.Subject); s != "" {
+		return s
+	}
 	for _, a := range actions {
 		if !r.has(a) {
 			continue
@@ -36,6 +39,10 @@ func (r *Report) has(a Action) bool {
 // humanPart is what people read.
 func (r *Report) humanPart() part {
 	var b bytes.Buffer
+	if strings.TrimSpace(r.Text) != "" {
+		prose(&b, r.Text)
+		return part{contentType: humanType, content: b.Bytes()}
+	}
 	paragraph(&b, "", "This is an automatic message from the mail system at "+words(r.ReportingMTA)+".")
 	for _, a := range actions {
 		if r.has(a) {
@@ -51,8 +58,10 @@ func (r *Report) humanPart() part {
 		last = "The details and the header of your message are attached."
 	}
 	paragraph(&b, "", last)
-	return part{contentType: "text/plain; charset=utf-8", content: b.Bytes()}
+	return part{contentType: humanType, content: b.Bytes()}
 }
+
+const humanType = "text/plain; charset=utf-8"
 
 // section tells of all recipients with the same action.
 func (r *Report) section(b *bytes.Buffer, a Action) {
@@ -101,7 +110,7 @@ func (p *Recipient) tell(b *bytes.Buffer) {
 	if why == "" {
 		why = explain(p.statusOr())
 	}
-	said := words(p.Diagnostic.String())
+	said := p.Diagnostic.String()
 	switch {
 	case said == "":
 	case p.Diagnostic.Code == 0:

@@ -14,7 +14,7 @@ import (
 const script = `
 import email, email.policy, json, sys
 m = email.message_from_binary_file(sys.stdin.buffer, policy=email.policy.default)
-status = [p for p in m.walk() if p.get_content_type() == "message/delivery-status"]
+status = [p for p in m.get_payload() if p.get_content_type() == "message/delivery-status"]
 groups = [g for p in status for g in p.get_payload() if g.keys()]
 json.dump({
     "Type": m.get_content_type(),
@@ -23,6 +23,7 @@ json.dump({
     "Auto": str(m["Auto-Submitted"]),
     "Parts": [p.get_content_type() for p in m.get_payload()],
     "Human": m.get_payload()[0].get_content(),
+    "Subject": str(m["Subject"]),
     "Final": [g["Final-Recipient"] for g in groups[1:]],
     "Action": [g["Action"] for g in groups[1:]],
     "Defects": [repr(d) for p in m.walk() for d in p.defects],
@@ -30,8 +31,9 @@ json.dump({
 `
 
 type pythonView struct {
-	Type, ReportType, To, Auto, Human string
-	Parts, Final, Action, Defects     []string
+	Type, ReportType, To, Auto, Human, Subject string
+
+	Parts, Final, Action, Defects []string
 }
 
 // TestPythonReadsReports parses the golden files with a parser that isn't ours.
@@ -72,7 +74,7 @@ func TestPythonReadsReports(t *testing.T) {
 func checkPythonView(t *testing.T, r *Report, got pythonView) {
 	human := r.humanPart()
 	want := pythonView{
-		Type: "multipart/report", ReportType: "delivery-status", To: r.To, Auto: "auto-replied",
+		Type: "multipart/report", ReportType: "delivery-status", To: r.To, Auto: "auto-replied", Subject: r.subject(),
 		Human: string(bytes.ReplaceAll(human.content, []byte("\r\n"), []byte("\n"))),
 		Parts: []string{"text/plain", r.statusPart().contentType}, Final: []string{}, Action: []string{}, Defects: []string{},
 	}

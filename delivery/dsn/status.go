@@ -2,7 +2,10 @@ package dsn
 
 import (
 	"bytes"
+	"fmt"
+	"net/netip"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -12,7 +15,7 @@ var statusForm = regexp.MustCompile(`\b[245]\.[0-9]{1,3}\.[0-9]{1,3}\b`)
 // has UTF-8 (RFC 6533, section 3).
 func (r *Report) statusPart() part {
 	w := statusWriter{global: r.global()}
-	w.typed("Reporting-MTA", "dns", r.ReportingMTA)
+	w.host("Reporting-MTA", r.ReportingMTA)
 	w.field("Original-Envelope-Id", clean(r.OriginalEnvelopeID))
 	w.date("Arrival-Date", r.ArrivalDate)
 	for i := range r.Recipients {
@@ -56,22 +59,60 @@ type statusWriter struct {
 }
 
 func (w *statusWriter) recipient(p *Recipient) {
-	w.field("Original-Recipient", clean(p.Original))
+	w.original(p.Original)
 	kind := "rfc822"
 	if !isASCII(p.Final) {
 		kind = "utf-8"
 	}
-	w.typed("Final-Recipient", kind, p.Final)
+	w.typed("Final-Recipient", kind, w.address(kind, p.Final))
 	w.field("Action", string(p.Action))
 	w.field("Status", p.statusOr())
-	w.typed("Remote-MTA", "dns", p.RemoteMTA)
+	w.host("Remote-MTA", p.RemoteMTA)
 	kind = "smtp"
 	if p.Diagnostic.Code == 0 {
 		kind = "x-postroad"
 	}
-	w.typed("Diagnostic-Code", kind, words(p.Diagnostic.String()))
+	w.typed("Diagnostic-Code", kind, p.Diagnostic.String())
 	w.date("Last-Attempt-Date", p.LastAttempt)
-	w.date("Will-Retry-Until", p.WillRetryUntil)
+	if p.Action == Delayed {
+		w.date("Will-Retry-Until", p.WillRetryUntil)
+	}
+}
+
+// original writes an address as ORCPT gave it. One without a type has what ORCPT is then taken for.
+func (w *statusWriter) original(s string) {
+	kind, address, found := strings.Cut(clean(s), ";")
+	if !found {
+		kind, address = "rfc822", kind
+	}
+	w.typed("Original-Recipient", clean(kind), w.address(kind, address))
+}
+
+// address is an address as its type has it. Among ASCII one of the type utf-8 is utf-8-addr-xtext; else it is as it is,
+// unless it could be taken for that (RFC 6533, section 3).
+func (w *statusWriter) address(kind, s string) string {
+	if s = clean(s); !strings.EqualFold(kind, "utf-8") || w.global && !strings.Contains(s, `\`) {
+		return s
+	}
+	return special.ReplaceAllStringFunc(s, func(c string) string { return fmt.Sprintf(`\x{%02X}`, c[0]) })
+}
+
+var special = regexp.MustCompile(`[ +=\\]`)
+
+// host writes the name of a host. The type "dns" has domain names and, in brackets, addresses (RFC 3461, section 9.3); a name
+// without a dot is none that the DNS knows.
+func (w *statusWriter) host(field, name string) {
+	name = ascii(clean(name))
+	if addr, err := netip.ParseAddr(name); err == nil && addr.Is4() {
+		name = "[" + name + "]"
+	} else if err == nil {
+		name = "[IPv6:" + name + "]"
+	}
+	kind := "dns"
+	if !strings.ContainsAny(name, ".[") {
+		kind = "x-local-hostname"
+	}
+	w.typed(field, kind, name)
 }
 
 func (w *statusWriter) date(name string, t time.Time) {

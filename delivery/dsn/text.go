@@ -20,18 +20,19 @@ func clean(s string) string {
 			return ' '
 		}
 		return r
-	}, cut(strings.ToValidUTF8(cut(strings.TrimSpace(s)), "\uFFFD")))
+	}, valid(strings.TrimSpace(s), MaxText))
 	return strings.TrimSpace(s)
 }
 
-// cut cuts s to MaxText octets without splitting a character.
-func cut(s string) string {
-	if len(s) <= MaxText {
+// valid is s in UTF-8, cut to n octets.
+func valid(s string, n int) string { return cut(strings.ToValidUTF8(cut(s, n), "\uFFFD"), n) }
+
+// cut cuts s to n octets without splitting a character.
+func cut(s string, n int) string {
+	if len(s) <= n {
 		return s
 	}
-	n := MaxText
-	for n > MaxText-utf8.UTFMax && !utf8.RuneStart(s[n]) {
-		n--
+	for least := n - utf8.UTFMax; n > least && !utf8.RuneStart(s[n]); n-- {
 	}
 	return s[:n]
 }
@@ -81,6 +82,33 @@ func wrap(b *bytes.Buffer, s, indent string, column int) {
 func paragraph(b *bytes.Buffer, indent, s string) {
 	b.WriteString(indent)
 	wrap(b, s, indent, len(indent))
+}
+
+// prose writes text for people: its lines stay, up to MaxProse octets of them, and what can't be printed doesn't. The joiners
+// that some scripts can't be written without may stay, too.
+func prose(b *bytes.Buffer, text string) {
+	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(valid(text, MaxProse))
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\u200c' || r == '\u200d':
+			return r
+		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Z):
+			return ' '
+		}
+		return r
+	}, text)
+	for line := range strings.SplitSeq(strings.Trim(text, "\n"), "\n") {
+		line = strings.TrimRight(line, " \t")
+		for len(line) > maxLine {
+			n := len(cut(line, maxLine))
+			if space := strings.LastIndexByte(line[:n], ' '); space > 0 {
+				n = space + 1
+			}
+			b.WriteString(strings.TrimRight(line[:n], " ") + "\r\n")
+			line = line[n:]
+		}
+		b.WriteString(line + "\r\n")
+	}
 }
 
 // lines writes text with the line ends, the line length and the octets that mail may have. Text that is in order stays

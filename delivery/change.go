@@ -59,7 +59,7 @@ func (s *Sender) Withdraw(ctx context.Context, sel Selector) (int, error) {
 		}
 		for i := range j.Recipients {
 			if j.Recipients[i].State == queue.Pending {
-				j.Recipients[i].State = queue.Withdrawn
+				j.Recipients[i].State, j.Recipients[i].Decided = queue.Withdrawn, now
 			}
 		}
 		j.Held = false // what is left to do, if anything, is a report, which waits for nobody
@@ -96,7 +96,7 @@ func (s *Sender) change(ctx context.Context, sel Selector, f func(*queue.Job, ti
 			continue
 		}
 		found++
-		if f(j, time.Now()) {
+		if f(j, s.now()) {
 			keys = append(keys, j.Key)
 		}
 		if len(keys) == changeAtOnce {
@@ -141,7 +141,7 @@ func (s *Sender) changeFree(ctx context.Context, keys []queue.Key, f func(*queue
 		return 0, err
 	}
 	defer s.leasing.end()
-	now := time.Now()
+	now := s.now()
 	claimed, err := s.queue.Claim(ctx, queue.ClaimRequest{Now: now, Lease: changeLease, Limit: len(keys), Keys: keys})
 	if err != nil {
 		return 0, err
@@ -152,7 +152,10 @@ func (s *Sender) changeFree(ctx context.Context, keys []queue.Key, f func(*queue
 	did, errs := make([]bool, len(claimed.Jobs)), make([]error, len(claimed.Jobs))
 	for i, j := range claimed.Jobs {
 		did[i] = f(j, now)
-		commits.Go(func() { errs[i] = guard(func() error { return s.queue.Commit(ctx, j) }) })
+		commits.Go(func() {
+			errs[i] = guard(func() error { return s.queue.Commit(ctx, j) })
+			s.bell.ring(j)
+		})
 	}
 	commits.Wait()
 	for i, j := range claimed.Jobs {
@@ -182,7 +185,7 @@ func (s *Sender) toChange(ctx context.Context, keys []queue.Key, f func(*queue.J
 			if err != nil {
 				return nil, err
 			}
-			if j.Key == k && f(j, time.Now()) {
+			if j.Key == k && f(j, s.now()) {
 				left = append(left, k)
 			}
 		}
@@ -202,7 +205,7 @@ func (s *Sender) recall(ctx context.Context, keys []queue.Key) {
 	}
 	found := make(chan []chan struct{}, 1)
 	told := s.tell(ctx, func(r *run) {
-		now := time.Now()
+		now := s.now()
 		r.do(r.state.Step(now, schedule.Recall{Match: func(j *queue.Job) bool { return wanted[j.Key] }, Until: now.Add(recallTime)}))
 		found <- r.comingFree(wanted)
 	})

@@ -16,12 +16,12 @@ import (
 // conclude decides what the attempt means for the job, composes the report that follows from it, and commits both at once.
 func (r *run) conclude(t *try) error {
 	rules := verdict.Rules{Retry: survivingPolicy{r.Sender, t.job.Key}, MaxWait: r.config.MaxWait, Hold: r.holds(t)}
-	j, now, random := t.job, time.Now(), rand.New(globalRand{})
+	j, now, random := t.job, r.now(), rand.New(globalRand{})
 	if t.Tried() {
 		now = t.Began.Add(t.Took) // the waits are from the answer on, however long its commit has waited for others
 	}
 	rules.Conclude(j, &t.Attempt, now, random)
-	report, err := r.report(j, now)
+	report, err := r.report(j, t, now)
 	if err != nil {
 		r.trouble(j.Key, err)
 	}
@@ -72,29 +72,22 @@ func (r *run) tell(j *queue.Job, t *try, report *report, now time.Time) {
 			r.trouble(j.Key, err)
 		}
 	}
-	if !r.observed() {
-		return
-	}
 	for i := range t.Results {
 		res := &t.Results[i]
 		if !res.Tried {
 			continue
 		}
-		e := Attempted{
+		r.observe(Attempted{
 			Time: t.Began, Took: t.Took, Key: j.Key, Message: j.Message, Recipient: j.Recipients[i].Address,
-			Outcome: outcome(&j.Recipients[i], res), Reply: res.Reply, TLS: t.TLS, QueueID: res.QueueID, Try: j.Tries,
-		}
-		if j.Recipients[i].State == queue.Pending && !j.Held {
-			e.Due = j.Due
-		}
-		r.observe(e)
+			Outcome: outcome(&j.Recipients[i], res), Reply: res.Reply, TLS: res.TLS, QueueID: res.QueueID, Try: j.Tries,
+			Due: nextTry(j, &j.Recipients[i]),
+		})
+	}
+	if r.observed() {
+		r.tellDecided(j, t, report, now)
 	}
 	if len(report.failed) > 0 {
-		b := Bounced{Time: now, Key: j.Key, Message: j.Message, Report: report.id()}
-		for _, i := range report.failed {
-			b.Recipients = append(b.Recipients, j.Recipients[i])
-		}
-		r.observe(b)
+		r.observe(Bounced{Time: now, Key: j.Key, Message: j.Message, Recipients: chosen(j, report.failed), Report: report.id()})
 	}
 	if t.Tried() && verdict.Delayed(j, r.config.DelayAfter) {
 		r.observe(delayed(j, now))
@@ -103,6 +96,56 @@ func (r *run) tell(j *queue.Job, t *try, report *report, now time.Time) {
 	if j.Held && t.Uncertain() {
 		r.observe(Held{Time: now, Key: j.Key, Message: j.Message, Why: "the outcome of an attempt is uncertain"})
 	}
+}
+
+// tellDecided tells of the recipients for whom something was decided, kind by kind.
+func (r *run) tellDecided(j *queue.Job, t *try, report *report, now time.Time) {
+	var delivered, uncertain, expired []int
+	for i := range t.Results {
+		switch res := &t.Results[i]; {
+		case res.Tried && res.Verdict.Outcome == retry.Delivered:
+			delivered = append(delivered, i)
+		case res.Tried && res.Verdict.Outcome == retry.Uncertain:
+			uncertain = append(uncertain, i)
+		}
+	}
+	for _, i := range report.failed {
+		if isExpired(&j.Message, &j.Recipients[i], now) {
+			expired = append(expired, i)
+		}
+	}
+	if len(delivered) > 0 {
+		r.observe(Delivered{Time: now, Key: j.Key, Message: j.Message, Recipients: chosen(j, delivered)})
+	}
+	if len(uncertain) > 0 {
+		due := nextTry(j, &j.Recipients[uncertain[0]])
+		r.observe(Uncertain{Time: now, Key: j.Key, Message: j.Message, Recipients: chosen(j, uncertain), Due: due})
+	}
+	if len(expired) > 0 {
+		r.observe(Expired{Time: now, Key: j.Key, Message: j.Message, Recipients: chosen(j, expired)})
+	}
+}
+
+// chosen returns the recipients at indexes.
+func chosen(j *queue.Job, indexes []int) []queue.Recipient {
+	list := make([]queue.Recipient, len(indexes))
+	for n, i := range indexes {
+		list[n] = j.Recipients[i]
+	}
+	return list
+}
+
+// nextTry is when a recipient is tried again: zero if it isn't, or that isn't known.
+func nextTry(j *queue.Job, rcpt *queue.Recipient) time.Time {
+	if rcpt.State != queue.Pending || j.Held {
+		return time.Time{}
+	}
+	return j.Due
+}
+
+// isExpired reports whether a recipient that was given up at now was so for lack of time, and not for a reply.
+func isExpired(m *queue.Message, rcpt *queue.Recipient, now time.Time) bool {
+	return rcpt.Reason != "" && !m.Expires.After(now)
 }
 
 func delayed(j *queue.Job, now time.Time) Delayed {
@@ -118,7 +161,7 @@ func delayed(j *queue.Job, now time.Time) Delayed {
 	return e
 }
 
-func outcome(rcpt *queue.Recipient, res *verdict.Result) Outcome {
+func outcome(rcpt *queue.Recipient, res *verdict.Result) AttemptOutcome {
 	switch {
 	case rcpt.State == queue.Delivered:
 		return OutcomeDelivered
@@ -138,7 +181,7 @@ func (r *run) logged() bool { return r.config.Log.Enabled(context.Background(), 
 func (r *run) log(j *queue.Job, t *try) {
 	a := &j.Attempts[len(j.Attempts)-1]
 	var to []string
-	outcomes := make(map[Outcome]int)
+	outcomes := make(map[AttemptOutcome]int)
 	for i := range t.Results {
 		if res := &t.Results[i]; res.Tried {
 			to = append(to, j.Recipients[i].Address)
@@ -146,7 +189,7 @@ func (r *run) log(j *queue.Job, t *try) {
 		}
 	}
 	var words []string
-	for _, o := range []Outcome{OutcomeDelivered, OutcomeDeferred, OutcomeFailed, OutcomeUncertain} {
+	for _, o := range []AttemptOutcome{OutcomeDelivered, OutcomeDeferred, OutcomeFailed, OutcomeUncertain} {
 		if n := outcomes[o]; n > 0 && n == len(to) {
 			words = append(words, string(o))
 		} else if n > 0 {

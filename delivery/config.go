@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postroad/postroad/delivery/dsn"
+	"github.com/postroad/postroad/delivery/internal/address"
 	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/mx"
 	"github.com/postroad/postroad/queue"
@@ -54,14 +56,29 @@ type Config struct {
 	// whether the message has arrived; after 30 seconds, and when Run must end, ctx ends and Uncertain counts. It is called
 	// by several goroutines at once.
 	OnUncertain func(ctx context.Context, d UncertainDelivery) UncertainAction
-	// DelayAfter is how long after Enqueue an attempt that isn't the last is reported as [Delayed]. Defaults to 4 hours.
+	// DelayAfter is how long after Enqueue an attempt that isn't the last is reported as [Delayed], and to senders who have asked
+	// for it by NOTIFY=DELAY, once for each job. Defaults to 4 hours.
 	DelayAfter time.Duration
+	// DelayWarnings has delays reported to senders, too, who have said nothing by NOTIFY.
+	DelayWarnings bool
+	// Postmaster is the address that is told of failures nobody else can be told of: of reports that can't be delivered, and of other
+	// mail with the null sender, in the same commit as the failure. If that report fails, too, nobody hears of it but the
+	// [Observer], who hears of each in [Bounced]. Defaults to nobody.
+	Postmaster string
+	// ReportText, if not nil, says in the program's own words what people are to read in a report; "" leaves the subject, or
+	// the text, to package dsn. It may quote what strangers say in the report that it is shown: whatever it returns adds no
+	// fields and no parts to the report, and has no control characters. It is called by several goroutines at once, and waited for.
+	ReportText func(*dsn.Report) (subject, text string)
 
 	// DowngradeAfter is how long after Enqueue, and after two attempts, a message is sent to a domain that has lost TLS, or a
 	// certificate that proves its host's name, and reported as [Downgraded]. Until then its mail waits for that to come back; mail
 	// that expires soon waits for half of its time. Defaults to 1 hour.
 	DowngradeAfter time.Duration
 
+	// Signer signs what is enqueued, and reports. Defaults to none.
+	Signer Signer
+	// Suppressor knows who is not to be sent mail. Defaults to nobody being so.
+	Suppressor Suppressor
 	// Observer is told what happens. Defaults to nobody.
 	Observer Observer
 	// Log gets one line per attempt. Defaults to none.
@@ -101,6 +118,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if err := c.checkSources(); err != nil {
 		return c, err
+	}
+	if _, err := address.Parse(c.Postmaster); c.Postmaster != "" && err != nil {
+		return c, fmt.Errorf("delivery: Config.Postmaster: %w", err)
 	}
 	if c.Router == nil {
 		c.Router = &mx.Resolver{Hostname: c.Hostname}

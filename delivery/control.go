@@ -25,7 +25,7 @@ func (s *Sender) Pause(ctx context.Context, sel Selector, until time.Time, why s
 	if !until.IsZero() {
 		until = until.Add(time.Microsecond - 1).Truncate(time.Microsecond) // not before, in what any queue keeps
 	}
-	r := Rule{Selector: sel, Pause: true, Until: until, Why: why, Set: time.Now()}
+	r := Rule{Selector: sel, Pause: true, Until: until, Why: why, Set: s.now()}
 	was, err := s.setRule(ctx, r)
 	if err != nil || was == nil || was.Until.Equal(r.Until) {
 		return err
@@ -78,7 +78,7 @@ func unlessBusy(err error) error {
 // domain's own way. A job's own Via goes before all. What waits for its next attempt does so; [Sender.Flush] sends it at
 // once. The error is [ErrNoNotes] if the queue keeps no notes.
 func (s *Sender) Reroute(ctx context.Context, sel Selector, via string) (err error) {
-	r := Rule{Selector: sel, Via: via, Set: time.Now()}
+	r := Rule{Selector: sel, Via: via, Set: s.now()}
 	if via == "" {
 		_, err = s.liftRule(ctx, r)
 	} else {
@@ -173,6 +173,6 @@ func (s *Sender) flushSites(ctx context.Context, sel Selector) {
 		if site == "" && sel.Domain != "" {
 			site = r.state.SiteOf(sel.Domain)
 		}
-		r.do(r.state.Step(time.Now(), schedule.Flush{Site: site}))
+		r.do(r.state.Step(s.now(), schedule.Flush{Site: site}))
 	})
 }

@@ -1,11 +1,13 @@
 package delivery
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/emersion/go-smtp"
 
@@ -93,13 +95,20 @@ func enhanced(c smtp.EnhancedCode) string {
 	return fmt.Sprintf("%d.%d.%d", c[0], c[1], c[2])
 }
 
-// clip bounds a text to what a queue's record takes, and makes it valid UTF-8.
+// maxClipped is how many octets a text in a queue's record has.
+const maxClipped = 1024
+
+// clip makes a text valid UTF-8, and cuts it to what a record takes.
 func clip(s string) string {
-	const most = 1024
-	if len(s) > most {
-		s = s[:most]
+	s = strings.ReplaceAll(strings.ToValidUTF8(s[:min(len(s), 2*maxClipped)], "\uFFFD"), "\x00", " ")
+	if len(s) <= maxClipped {
+		return s
 	}
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", " ")
+	n := maxClipped
+	for !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // preferLast puts the host first that may have the message already, if the last attempt's outcome is uncertain: it is the
@@ -175,19 +184,16 @@ func handshake(config *tls.Config, host mx.Host, demand smtpclient.TLS) *tls.Con
 	return c
 }
 
-func tlsVersion(s *smtpclient.Session) string {
-	if state := s.TLS(); state != nil {
-		return tls.VersionName(state.Version)
-	}
-	return ""
-}
-
-// envelope is what is said of a job's message and of its recipients at indexes. UTF8 is what the message demands; what an
-// address demands concerns that address alone, and smtpclient sees to it.
-func envelope(j *queue.Job, s *smtpclient.Session, indexes []int) *smtpclient.Envelope {
+// envelope is what is said to a host of a job's message and of its recipients at indexes. UTF8 is what the message demands;
+// what an address demands concerns that address alone, and smtpclient sees to it.
+func envelope(j *queue.Job, s *smtpclient.Session, h *mx.Host, indexes []int) *smtpclient.Envelope {
 	m := &j.Message
+	from, never := reversePath(j), queue.Notify(0)
+	if from == "" && h.NullSender != "" { // to whom nobody is to report in the null sender's place
+		from, never = h.NullSender, queue.NotifyNever
+	}
 	e := &smtpclient.Envelope{
-		From: reversePath(j),
+		From: from,
 		Mail: smtp.MailOptions{
 			Size:       m.Size,
 			UTF8:       m.UTF8,
@@ -202,7 +208,7 @@ func envelope(j *queue.Job, s *smtpclient.Session, indexes []int) *smtpclient.En
 	for _, i := range indexes {
 		r := &j.Recipients[i]
 		to := smtpclient.Recipient{Address: r.Address}
-		to.Rcpt.Notify = notify(r.Notify)
+		to.Rcpt.Notify = notify(cmp.Or(never, r.Notify))
 		if kind, address, ok := strings.Cut(r.Original, ";"); ok {
 			to.Rcpt.OriginalRecipientType, to.Rcpt.OriginalRecipient = smtp.DSNAddressType(kind), address
 		}
@@ -236,6 +242,11 @@ func notify(n queue.Notify) (list []smtp.DSNNotify) {
 	return list
 }
 
-func isASCII(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r > '~' })
+// notifyWords is NOTIFY as it is on the wire, "" if the sender has said nothing.
+func notifyWords(n queue.Notify) string {
+	var words []string
+	for _, word := range notify(n) {
+		words = append(words, string(word))
+	}
+	return strings.Join(words, ",")
 }

@@ -3,11 +3,13 @@ package delivery
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/postroad/postroad/delivery/internal/address"
+	"github.com/postroad/postroad/delivery/internal/header"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -17,7 +19,8 @@ const (
 	maxOriginal   = 500 // characters of ORCPT on the wire (RFC 3461, section 4.2)
 )
 
-// setEnvelope checks the addresses and makes the jobs: one for each domain and reverse-path, split where it is large.
+// setEnvelope checks the addresses and makes the jobs: one for each domain and reverse-path, split where it is large. Those of a
+// domain are neighbours.
 func setEnvelope(e *queue.Entry, m *Message, due time.Time) error {
 	from, err := parseFrom(m.From)
 	if err != nil {
@@ -56,7 +59,7 @@ func setEnvelope(e *queue.Entry, m *Message, due time.Time) error {
 		k := lot{a.Domain, from}
 		j := jobs[k]
 		if j == nil || len(j.Recipients) == jobRecipients {
-			j = &queue.Job{Key: queue.Key{ID: e.Message.ID, N: len(e.Jobs)}, Domain: a.Domain, Due: due}
+			j = &queue.Job{Domain: a.Domain, Due: due}
 			jobs[k] = j
 			e.Jobs = append(e.Jobs, j)
 		}
@@ -64,7 +67,17 @@ func setEnvelope(e *queue.Entry, m *Message, due time.Time) error {
 			Address: a.String(), From: from, Notify: to.Notify, Original: to.Original,
 		})
 	}
+	numberJobs(e)
 	return nil
+}
+
+// numberJobs gives the jobs their keys, in the order of their domains: then they come in the order in which a queue keeps its
+// lanes, too. In any other a campaign of 100,000 jobs takes boltqueue 7 times as long, while everybody else waits.
+func numberJobs(e *queue.Entry) {
+	slices.SortStableFunc(e.Jobs, func(a, b *queue.Job) int { return strings.Compare(a.Domain, b.Domain) })
+	for n, j := range e.Jobs {
+		j.Key = queue.Key{ID: e.Message.ID, N: n}
+	}
 }
 
 func parseFrom(s string) (string, error) {
@@ -110,7 +123,7 @@ func checkRecipientParameters(i int, to *Recipient) error {
 	}
 	field := func() string { return fmt.Sprintf("To[%d].Original", i) }
 	kind, original, _ := strings.Cut(to.Original, ";")
-	unicode := strings.EqualFold(kind, "utf-8") || !isASCII(original)
+	unicode := strings.EqualFold(kind, "utf-8") || !header.ASCII([]byte(original))
 	switch {
 	case kind == "" || original == "" || strings.ContainsFunc(kind, func(r rune) bool { return !isTypeChar(r) }):
 		return &FieldError{field(), errors.New("is no address type, a semicolon and an address")}

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -155,4 +156,25 @@ func TestRecipientLimitOfALargeMessage(t *testing.T) {
 			t.Errorf("%d connections", total)
 		}
 	})
+}
+
+// A server that takes mail knows of an envelope what Enqueue will say of it.
+func TestMessageCheck(t *testing.T) {
+	for _, test := range []struct {
+		m     delivery.Message
+		field string
+	}{
+		{delivery.Message{From: "ann@a.example", To: delivery.To("ben@b.example")}, ""},
+		{delivery.Message{To: delivery.To("ben@b.example")}, ""},
+		{delivery.Message{From: "ann@"}, "From"},
+		{delivery.Message{From: "ann@a.example"}, "To"},
+		{delivery.Message{To: delivery.To("ben@b.example", "b en")}, "To[1].Address"},
+		{delivery.Message{To: delivery.To("ben@b.example"), EnvelopeID: "\r\n"}, "EnvelopeID"},
+	} {
+		err := test.m.Check()
+		field := new(delivery.FieldError)
+		if errors.As(err, &field) != (test.field != "") || field.Field != test.field {
+			t.Errorf("%+v: %v, want field %q", test.m, err, test.field)
+		}
+	}
 }

@@ -18,7 +18,9 @@ type ObserverFunc func(Event)
 // Observe calls f.
 func (f ObserverFunc) Observe(e Event) { f(e) }
 
-// Event is one of [Queued], [Attempted], [Delayed], [Bounced], [Held], [Downgraded], [SitePaused], [SiteResumed] and [Trouble].
+// Event is one of [Queued], [Attempted], [Delivered], [Uncertain], [Expired], [Bounced], [Delayed], [Downgraded], [Held],
+// [SitePaused], [SiteResumed] and [Trouble]. What follows from one commit is told of in this order. A kill can come between a commit
+// and its events; whoever must not miss how a recipient ends reads [Sender.Outcomes].
 type Event interface{ event() }
 
 // Queued says that a message is durable.
@@ -35,12 +37,38 @@ type Attempted struct {
 	Key       queue.Key
 	Message   queue.Message
 	Recipient string
-	Outcome   Outcome
+	Outcome   AttemptOutcome
 	Reply     queue.Reply // what decided; its Host is "" if none was reached
-	TLS       string      // protocol version of the connection, "" for plaintext
+	TLS       string      // protocol version of the connection that Reply came on, "" for plaintext
 	QueueID   string      // the name that the server has given the message, if it was taken and that is known
 	Try       int         // 1 for the first attempt
 	Due       time.Time   // when the next attempt is due; zero if there will be none, or the job is held
+}
+
+// Delivered says that servers have taken a job's message for some of its recipients. There is one for each attempt that got so far.
+type Delivered struct {
+	Time       time.Time
+	Key        queue.Key
+	Message    queue.Message
+	Recipients []queue.Recipient
+}
+
+// Uncertain says that a connection was lost before the end of the data was answered: these recipients may have the message.
+// What is done about it says Config.Uncertain.
+type Uncertain struct {
+	Time       time.Time
+	Key        queue.Key
+	Message    queue.Message
+	Recipients []queue.Recipient
+	Due        time.Time // when the next attempt is due; zero if there will be none, or the job is held
+}
+
+// Expired says that the time has run out for some recipients of a job, of whom a [Bounced] tells, too.
+type Expired struct {
+	Time       time.Time
+	Key        queue.Key
+	Message    queue.Message
+	Recipients []queue.Recipient
 }
 
 // Delayed says that some recipients of a job are still to be tried again, though it was queued longer ago than Config.DelayAfter.
@@ -53,16 +81,17 @@ type Delayed struct {
 	Due        time.Time         // when the next attempt is due; zero if the job is held
 }
 
-// Bounced says that delivery to some recipients of a job was given up, in the same commit as the report, if any.
+// Bounced says that delivery to some recipients of a job was given up, in the same commit as the report, if any. It is also what
+// a program hears of double bounces by: those of messages with the null sender, whose From is "".
 type Bounced struct {
 	Time       time.Time
 	Key        queue.Key
 	Message    queue.Message
 	Recipients []queue.Recipient
-	Report     queue.ID // the report to the sender; "" if nobody is to be told
+	Report     queue.ID // the report to the sender, or to Config.Postmaster; "" if nobody is to be told
 }
 
-// Held says that a job waits for [Sender.Release], [Sender.Withdraw] or its expiry.
+// Held says that a job waits for [Sender.Release], [Sender.Withdraw] or its expiry. It isn't told of what [Sender.Hold] does.
 type Held struct {
 	Time    time.Time
 	Key     queue.Key
@@ -106,6 +135,9 @@ type Trouble struct {
 
 func (Queued) event()      {}
 func (Attempted) event()   {}
+func (Delivered) event()   {}
+func (Uncertain) event()   {}
+func (Expired) event()     {}
 func (Delayed) event()     {}
 func (Bounced) event()     {}
 func (Held) event()        {}
@@ -114,12 +146,12 @@ func (SiteResumed) event() {}
 func (Downgraded) event()  {}
 func (Trouble) event()     {}
 
-// Outcome is what an attempt meant for a recipient.
-type Outcome string
+// AttemptOutcome is what an attempt meant for a recipient. What becomes of it in the end is an [Outcome].
+type AttemptOutcome string
 
 const (
-	OutcomeDelivered Outcome = "delivered" // a server has taken responsibility
-	OutcomeDeferred  Outcome = "deferred"  // to be tried again
-	OutcomeFailed    Outcome = "failed"    // given up
-	OutcomeUncertain Outcome = "uncertain" // to be tried again, though the server may have taken it
+	OutcomeDelivered AttemptOutcome = "delivered" // a server has taken responsibility
+	OutcomeDeferred  AttemptOutcome = "deferred"  // to be tried again
+	OutcomeFailed    AttemptOutcome = "failed"    // given up
+	OutcomeUncertain AttemptOutcome = "uncertain" // to be tried again, though the server may have taken it
 )

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/delivery/dsn"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -43,7 +44,7 @@ func TestKill(t *testing.T) {
 	}
 	w.live(t, life{Number: *killRounds + 1, File: file, Messages: lifeMessages, Hosts: w.hosts}, false)
 	w.close() // what was sent to a server before a kill may be read only now
-	e := &evidence{killWorld: w, jobs: readJobs(t, file)}
+	e := &evidence{killWorld: w, jobs: readJobs(t, file), ledger: mustReadLedger(t, file)}
 	for _, c := range []struct {
 		claim  string
 		broken func() []string
@@ -55,8 +56,12 @@ func TestKill(t *testing.T) {
 		{"every good recipient gets the message", e.undelivered},
 		{"a second copy follows a dropped connection, or a kill before the first one was said to be stored", e.duplicates},
 		{"a kill unsettles no more deliveries than were under way", e.unsettled},
-		{"every refused recipient is reported in one report", e.unreported},
+		{"every refused recipient is reported in one report", e.unreported(dsn.Failed)},
+		{"every recipient who is late is reported in one report, if that is asked for", e.unreported(dsn.Delayed)},
+		{"every recipient whose server doesn't report success is reported in one report, if that is asked for", e.unreported(dsn.Relayed)},
+		{"what an attempt has to tell of is one report", e.scattered},
 		{"nobody is both delivered to and reported", e.both},
+		{"every end is read once, in the order of marks, by whoever goes on from its last mark", e.misread},
 		{"in the end the queue has nothing left to do, and knows what became of everybody", e.unfinished},
 	} {
 		if broken := c.broken(); len(broken) > 0 {

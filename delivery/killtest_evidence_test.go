@@ -3,10 +3,12 @@ package delivery_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/postroad/postroad/delivery/dsn"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/boltqueue"
 )
@@ -32,7 +34,8 @@ func readJobs(t *testing.T, file string) (jobs []*queue.Job) {
 // checks returns what speaks against a claim.
 type evidence struct {
 	*killWorld
-	jobs []*queue.Job
+	jobs   []*queue.Job
+	ledger []entry
 }
 
 func isReport(j *queue.Job) bool { return j.Message.From == "" }
@@ -144,12 +147,35 @@ func (e *evidence) unsettledJobs() map[int]map[parcel]bool {
 	return lives
 }
 
-func (e *evidence) unreported() (broken []string) {
-	for _, j := range e.jobs {
-		for _, r := range j.Recipients {
-			if refused(r.Address) && len(e.reported[r.Address]) != 1 {
-				broken = append(broken, fmt.Sprintf("%s: reports %v", r.Address, e.reported[r.Address]))
+// unreported returns a check of the reports of one kind.
+func (e *evidence) unreported(action dsn.Action) func() []string {
+	return func() (broken []string) {
+		for _, j := range e.jobs {
+			if isReport(j) {
+				continue
 			}
+			for _, r := range j.Recipients {
+				n := told{action, r.Address}
+				reports := e.reported[n]
+				if due, known := n.due(j); len(reports) > 1 || known && due != (len(reports) == 1) {
+					broken = append(broken, fmt.Sprintf("%v: reports %v; attempts %+v", n, reports, j.Attempts))
+				}
+			}
+		}
+		return broken
+	}
+}
+
+func (e *evidence) scattered() (broken []string) {
+	for _, j := range e.jobs {
+		reports := make(map[queue.ID]bool)
+		for _, r := range j.Recipients {
+			for _, action := range []dsn.Action{dsn.Failed, dsn.Delayed, dsn.Relayed} {
+				maps.Copy(reports, e.reported[told{action, r.Address}])
+			}
+		}
+		if len(reports) > j.Tries {
+			broken = append(broken, fmt.Sprintf("%s: reports %v of %d attempts", j.Key, reports, j.Tries))
 		}
 	}
 	return broken
@@ -157,7 +183,7 @@ func (e *evidence) unreported() (broken []string) {
 
 func (e *evidence) both() (broken []string) {
 	for p, copies := range e.arrived {
-		if reports := e.reported[p.to]; len(reports) > 0 {
+		if reports := e.reported[told{dsn.Failed, p.to}]; len(reports) > 0 {
 			broken = append(broken, fmt.Sprintf("%s: %v, reports %v", p, copies, reports))
 		}
 	}
@@ -167,7 +193,7 @@ func (e *evidence) both() (broken []string) {
 func (e *evidence) unfinished() (broken []string) {
 	for _, j := range e.jobs {
 		if j.Finished.IsZero() {
-			broken = append(broken, fmt.Sprintf("%s is not finished", j.Key))
+			broken = append(broken, fmt.Sprintf("%s is not finished: held %v, due %v, %d lapses, %d tries, %+v", j.Key, j.Held, j.Due, j.Lapses, j.Tries, j.Attempts))
 		}
 		for _, r := range j.Recipients {
 			if want := map[bool]queue.State{false: queue.Delivered, true: queue.Bounced}[refused(r.Address)]; r.State != want {
@@ -181,7 +207,7 @@ func (e *evidence) unfinished() (broken []string) {
 // String says how much there was.
 func (e *evidence) String() string {
 	messages, reports := make(map[queue.ID]bool), make(map[queue.ID]bool)
-	recipients, bounced := 0, 0
+	recipients := 0
 	for _, j := range e.jobs {
 		if isReport(j) {
 			reports[j.Key.ID] = true
@@ -189,11 +215,10 @@ func (e *evidence) String() string {
 		}
 		messages[j.Key.ID] = true
 		recipients += len(j.Recipients)
-		for _, r := range j.Recipients {
-			if refused(r.Address) {
-				bounced++
-			}
-		}
+	}
+	news := make(map[dsn.Action]int)
+	for n := range e.reported {
+		news[n.action]++
 	}
 	drops, duplicates, unsettled := 0, 0, 0
 	for _, copies := range e.arrived {
@@ -207,7 +232,7 @@ func (e *evidence) String() string {
 	for _, jobs := range e.unsettledJobs() {
 		unsettled += len(jobs)
 	}
-	return fmt.Sprintf("%d kills; %d messages stored, %d acknowledged; %d recipients, %d of them bounced in %d reports; "+
+	return fmt.Sprintf("%d kills; %d messages stored, %d acknowledged; %d recipients, of whom %v was told in %d reports; "+
 		"%d copies dropped and %d jobs unsettled by kills made %d duplicates",
-		*killRounds, len(messages), len(e.queued), recipients, bounced, len(reports), drops, unsettled, duplicates)
+		*killRounds, len(messages), len(e.queued), recipients, news, len(reports), drops, unsettled, duplicates)
 }

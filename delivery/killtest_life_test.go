@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/netip"
 	"os"
 	"sync"
@@ -71,6 +72,7 @@ func (l life) live() error {
 		Router:      mx.RouterFunc(l.route),
 		Retry:       retry.Schedule{10 * time.Millisecond},
 		Concurrency: lifeWorkers,
+		DelayAfter:  time.Nanosecond,
 		// The connections that the servers drop are no reason to rest.
 		Shaping:  shaping.Policy{Default: shaping.Limits{Start: lifeWorkers, Rest: 20 * time.Millisecond}},
 		Observer: delivery.ObserverFunc(say),
@@ -84,11 +86,23 @@ func (l life) live() error {
 		stop()
 	}()
 	go func() {
+		// A message that kill after kill has met alone is held: it could be what ends the process. Here it never is.
+		if _, err := s.Release(ctx, delivery.Selector{}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
 		l.enqueue(s)
 		awaitEmpty(q)
 		fmt.Println("empty")
 	}()
-	return errors.Join(s.Run(ctx), q.Close())
+	reading := make(chan error, 1)
+	go func() {
+		reading <- keepLedger(l.File, func(since queue.Mark) iter.Seq2[delivery.Outcome, error] { return s.Outcomes(ctx, since) })
+	}()
+	err = errors.Join(s.Run(ctx), <-reading)
+	rest := func(since queue.Mark) iter.Seq2[delivery.Outcome, error] {
+		return s.OutcomesSoFar(context.Background(), since)
+	}
+	return errors.Join(err, keepLedger(l.File, rest), q.Close())
 }
 
 func (l life) route(ctx context.Context, domain string) (*mx.Route, error) {
@@ -129,7 +143,7 @@ func (l life) enqueue(s *delivery.Sender) {
 	workers.Wait()
 }
 
-// awaitEmpty returns when q has no unfinished job. None of them is ever held, so that all are behind the heads of lanes.
+// awaitEmpty returns when q has no unfinished job. None of them is held any more, so that all are behind the heads of lanes.
 func awaitEmpty(q queue.Queue) {
 	for empty := false; !empty; time.Sleep(5 * time.Millisecond) {
 		empty = true

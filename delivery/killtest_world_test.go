@@ -38,7 +38,7 @@ type killWorld struct {
 	queued     map[queue.ID]string            // what was acknowledged, with its sender
 	stored     map[parcel]int                 // in which life it was said that the delivery is stored
 	arrived    map[parcel][]arrival           // in the order of their final dots
-	reported   map[string]map[queue.ID]bool   // which reports name a recipient
+	reported   map[told]map[queue.ID]bool     // which reports tell what
 	digests    map[queue.ID][sha256.Size]byte // of the first copy, which all others must equal
 	greylisted map[string]bool                // recipients that were asked to come back
 	wrong      []string                       // what arrived and is not as it should be
@@ -63,12 +63,18 @@ func newKillWorld(t *testing.T, seed uint64) *killWorld {
 		queued:     make(map[queue.ID]string),
 		stored:     make(map[parcel]int),
 		arrived:    make(map[parcel][]arrival),
-		reported:   make(map[string]map[queue.ID]bool),
+		reported:   make(map[told]map[queue.ID]bool),
 		digests:    make(map[queue.ID][sha256.Size]byte),
 		greylisted: make(map[string]bool),
 	}
-	for _, domain := range []string{killHome, "a.example", "b.example"} {
-		s := smtptest.NewServer(w.reply)
+	for _, domain := range []string{killHome, "a.example", killAware} {
+		s := &smtptest.Server{Reply: w.reply, Extensions: []string{"PIPELINING", "8BITMIME", "CHUNKING"}}
+		if domain == killAware {
+			s.Extensions = append(s.Extensions, "DSN")
+		}
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
 		w.hosts[domain] = netip.MustParseAddrPort(s.Addr)
 		w.servers = append(w.servers, s)
 	}
@@ -167,8 +173,11 @@ func (w *killWorld) take(m *smtptest.Message) string {
 	return ""
 }
 
-// addedFields is what Enqueue adds to the fields of a message.
-var addedFields = regexp.MustCompile(`^Date: .+\r\nMessage-ID: .+\r\n$`)
+// traceField and addedFields are what Enqueue puts around the fields of a message.
+var (
+	traceField  = regexp.MustCompile(`^Received: by life\d+\.example id \w+;\r\n\t.+\r\n`)
+	addedFields = regexp.MustCompile(`^Date: .+\r\nMessage-ID: .+\r\n$`)
+)
 
 // inspect returns the ID of a message, and what is wrong with its octets or, if it is a report, with what it says.
 func (w *killWorld) inspect(m *smtptest.Message) (queue.ID, error) {
@@ -187,7 +196,7 @@ func (w *killWorld) inspect(m *smtptest.Message) (queue.ID, error) {
 		return id, w.inspectReport(id, m)
 	}
 	_, sent := killMailOf(m.From)
-	added, ok := strings.CutPrefix(string(m.Data), sent.head())
+	added, ok := strings.CutPrefix(string(m.Data[len(traceField.Find(m.Data)):]), sent.head())
 	if ok {
 		added, ok = strings.CutSuffix(added, "\r\n"+sent.body())
 	}
@@ -205,13 +214,15 @@ func (w *killWorld) inspectReport(id queue.ID, m *smtptest.Message) error {
 	}
 	for _, r := range report.Recipients {
 		_, about := killMailOf(r.Final)
-		if len(m.To) != 1 || m.To[0].Address != about.from() || r.Action != dsn.Failed || r.Status != "5.1.1" {
+		class := map[dsn.Action]string{dsn.Failed: "5.1.1", dsn.Delayed: "4.", dsn.Relayed: "2."}[r.Action]
+		if len(m.To) != 1 || m.To[0].Address != about.from() || class == "" || !strings.HasPrefix(r.Status, class) {
 			return fmt.Errorf("a report to %v says of %q: %s %s", m.To, r.Final, r.Action, r.Status)
 		}
-		if w.reported[r.Final] == nil {
-			w.reported[r.Final] = make(map[queue.ID]bool)
+		n := told{r.Action, r.Final}
+		if w.reported[n] == nil {
+			w.reported[n] = make(map[queue.ID]bool)
 		}
-		w.reported[r.Final][id] = true
+		w.reported[n][id] = true
 	}
 	return nil
 }

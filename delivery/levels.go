@@ -63,7 +63,8 @@ func levelOf(s *smtpclient.Session) level {
 type levels struct {
 	mu      sync.Mutex // guards what follows
 	shards  [levelShards]levelShard
-	changed chan struct{} // has a token while something is to be stored
+	stores  map[int]uint64 // how often each shard was stored
+	changed chan struct{}  // has a token while something is to be stored
 }
 
 // levelShard is a part of the names, which is stored as one note.
@@ -80,7 +81,7 @@ type shown struct {
 }
 
 func newLevels() *levels {
-	ls := &levels{changed: make(chan struct{}, 1)}
+	ls := &levels{stores: make(map[int]uint64), changed: make(chan struct{}, 1)}
 	for i := range ls.shards {
 		ls.shards[i].names = make(map[string]shown)
 	}
@@ -231,13 +232,40 @@ func levelKey(i int) string { return fmt.Sprintf("delivery/tls/%02d", i) }
 // load takes in what is stored.
 func (ls *levels) load(ctx context.Context, n queue.Notes) error {
 	for i := range ls.shards {
-		note, err := n.Get(ctx, levelKey(i))
-		if err != nil {
+		if err := ls.loadShard(ctx, n, i); err != nil {
 			return err
 		}
-		ls.mu.Lock()
-		ls.shards[i].adopt(note, time.Now())
-		ls.mu.Unlock()
+	}
+	return nil
+}
+
+func (ls *levels) loadShard(ctx context.Context, n queue.Notes, i int) error {
+	note, err := n.Get(ctx, levelKey(i))
+	if err != nil {
+		return err
+	}
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.shards[i].adopt(note, time.Now())
+	return nil
+}
+
+// stored is how often each shard was stored.
+func (ls *levels) stored() map[int]uint64 {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return maps.Clone(ls.stores)
+}
+
+// follow takes in what another process has stored since it was at was.
+func (ls *levels) follow(ctx context.Context, n queue.Notes, was, is map[int]uint64) error {
+	for i, times := range is {
+		if i < 0 || i >= levelShards || times == was[i] {
+			continue
+		}
+		if err := ls.loadShard(ctx, n, i); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -276,5 +304,11 @@ func (ls *levels) storeShard(ctx context.Context, n queue.Notes, i int) (err err
 	s.adopt(note, time.Now())
 	note = s.marshal(time.Now())
 	ls.mu.Unlock()
-	return n.Set(ctx, levelKey(i), note)
+	if err := n.Set(ctx, levelKey(i), note); err != nil {
+		return err
+	}
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.stores[i]++
+	return nil
 }

@@ -24,7 +24,7 @@ func (w *worker) fallsBack(t *try, h *mx.Host) bool {
 	if t.job.Message.TLS == queue.TLSOptional {
 		return true
 	}
-	since := w.hosts.tlsFails(h, time.Now())
+	since := w.hosts.tlsFails(h, w.now())
 	n := len(t.job.Attempts)
 	if since.IsZero() || n == 0 {
 		return false
@@ -40,7 +40,7 @@ func (w *worker) noteTLS(h *mx.Host, err error) {
 		return
 	}
 	if addr, err := netip.ParseAddrPort(e.Addr); err == nil {
-		w.hosts.failsTLS(place{h.Name, addr}, time.Now())
+		w.hosts.failsTLS(place{h.Name, addr}, w.now())
 	}
 }
 
@@ -88,7 +88,7 @@ func (w *worker) guardLogin(o *smtpclient.Options, h *mx.Host) {
 	if o.Auth == nil || h.TLS == mx.None || h.Verify != nil {
 		return
 	}
-	switch w.levels.level(levelName(h), time.Now()) {
+	switch w.levels.level(levelName(h), w.now()) {
 	case verified:
 		o.TLS = smtpclient.VerifiedTLS
 	case encrypted:
@@ -103,7 +103,7 @@ func (w *worker) keepsLevel(t *try, h *mx.Host) bool {
 	if h.TLS == mx.None || t.job.Message.TLS == queue.TLSOptional {
 		return true
 	}
-	now, name := time.Now(), levelName(h)
+	now, name := w.now(), levelName(h)
 	has := levelOf(w.session.Session)
 	had := w.levels.level(name, now)
 	if has >= had || h.Verify != nil { // who has satisfied a route's own check is as good as verified
@@ -172,8 +172,12 @@ func (r *run) keepLevels(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		delay := levelDelay
+		if r.shared != nil {
+			delay = shareBeat // others want to know it
+		}
 		select {
-		case <-time.After(levelDelay):
+		case <-time.After(delay):
 		case <-ctx.Done():
 			return
 		}

@@ -2,76 +2,110 @@ package delivery
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
+	"cmp"
 	"fmt"
-	"io"
-	"net/mail"
-	"strings"
 	"time"
 
 	"github.com/postroad/postroad/delivery/dsn"
-	"github.com/postroad/postroad/delivery/internal/address"
+	"github.com/postroad/postroad/delivery/internal/verdict"
 	"github.com/postroad/postroad/queue"
+	"github.com/postroad/postroad/retry"
 )
 
-// What a report contains of the message it is about.
-const (
-	reportedHeader  = 64 << 10  // octets of its header section
-	reportedMessage = 256 << 10 // octets of the whole, where the sender asked for RET=FULL and it is no larger
-	readLimit       = time.Minute
-)
-
-// report is what one commit tells the sender of a job about the recipients that have failed.
+// report is what one commit tells the sender of a job: who has failed, who is late, and who has it from a server that doesn't
+// report itself. Of failures of what has the null sender, the postmaster is told.
 type report struct {
 	failed  []int // indexes of the recipients that end as bounced with this commit
 	message *queue.Message
-	job     queue.Job // for the sender
+	job     queue.Job // for who is told
 	body    []byte    // nil: nobody is to be told
 }
 
-// report composes the report that is due for j, if any, and marks its failed recipients as bounced. If it can't be composed, the
-// recipients that it is for stay failed, and the error says why; once the message has expired it is composed of what there
-// is, and if that is not enough, they end without one. The returned report is never nil.
-func (r *run) report(j *queue.Job, now time.Time) (*report, error) {
+// news is what there is to tell of a recipient.
+type news struct {
+	action dsn.Action
+	index  int
+}
+
+// report composes the report that is due for j, if any, and marks its failed recipients as bounced. The returned report is never
+// nil; the error says what couldn't be told.
+//
+// If a report of failures can't be composed, their recipients stay failed, to be told of later; once the message has expired
+// they end without one. What else there was to tell is lost then: no trouble with a report keeps an outcome from being stored.
+// That is why a report which has that, too, is made without the message if that can't be read, and goes without a signature if
+// there is none to be had.
+func (r *run) report(j *queue.Job, t *try, now time.Time) (*report, error) {
 	rep := &report{}
-	var told []int
-	for i := range j.Recipients {
-		rcpt := &j.Recipients[i]
-		if rcpt.State != queue.Failed {
-			continue
-		}
-		if reportable(j, rcpt) {
-			told = append(told, i)
-			continue
-		}
-		rep.bounce(j, i)
-	}
-	if len(told) == 0 {
+	failures, others := r.news(rep, j, t)
+	if len(failures)+len(others) == 0 {
 		return rep, nil
 	}
-	err := r.compose(rep, j, told, now)
+	expired := !j.Message.Expires.After(now)
+	d := draft{Job: j, news: append(failures, others...), now: now, to: r.reader(j), whole: len(others) == 0 && !expired}
+	err := guard(func() error { return r.compose(rep, &d) })
 	if err != nil {
 		err = fmt.Errorf("delivery: composing a report: %w", err)
-		if j.Message.Expires.After(now) {
-			return rep, err
+	}
+	if rep.body != nil || expired {
+		for _, n := range failures {
+			rep.bounce(j, n.index)
 		}
 	}
-	for _, i := range told {
-		rep.bounce(j, i)
+	if rep.body != nil {
+		for _, n := range others {
+			j.Recipients[n.index].Report = rep.id()
+		}
 	}
 	return rep, err
 }
 
-func (rep *report) bounce(j *queue.Job, i int) {
-	j.Recipients[i].State = queue.Bounced
-	rep.failed = append(rep.failed, i)
+// news returns what somebody wants to hear of the recipients of j after an attempt. The failures that nobody wants to hear of
+// end as bounced.
+func (r *run) news(rep *report, j *queue.Job, t *try) (failures, others []news) {
+	late := t.Tried() && verdict.Delayed(j, r.config.DelayAfter)
+	for i := range j.Recipients {
+		switch rcpt := &j.Recipients[i]; {
+		case rcpt.State == queue.Failed && r.wanted(j, rcpt, dsn.Failed):
+			failures = append(failures, news{dsn.Failed, i})
+		case rcpt.State == queue.Failed:
+			rep.bounce(j, i)
+		case rcpt.State == queue.Pending && late && r.wanted(j, rcpt, dsn.Delayed):
+			others = append(others, news{dsn.Delayed, i})
+		case rcpt.State == queue.Delivered && t.relayed(i) && r.wanted(j, rcpt, dsn.Relayed):
+			others = append(others, news{dsn.Relayed, i})
+		}
+	}
+	return failures, others
 }
 
-// reportable reports whether somebody wants to hear of the recipient's failure. Reports have the null sender, so that there
-// is never a report about one.
-func reportable(j *queue.Job, rcpt *queue.Recipient) bool {
-	return reversePath(j) != "" && (rcpt.Notify == 0 || rcpt.Notify&queue.NotifyFailure != 0)
+// relayed reports whether the attempt has passed the message to a server, for recipient i, that doesn't tell of success.
+func (t *try) relayed(i int) bool {
+	return t.Tried() && t.Results[i].Verdict.Outcome == retry.Delivered && !t.Results[i].DSN
+}
+
+// wanted reports whether somebody wants to hear such news of a recipient (RFC 3461, sections 4.1 and 5.2). Reports have the null
+// sender, so that there is never a report about one, but to the postmaster.
+func (r *run) wanted(j *queue.Job, rcpt *queue.Recipient, a dsn.Action) bool {
+	if r.reader(j) == "" || reversePath(j) == "" && a != dsn.Failed {
+		return false
+	}
+	said := rcpt.Notify != 0
+	switch a {
+	case dsn.Failed:
+		return !said || rcpt.Notify&queue.NotifyFailure != 0
+	case dsn.Delayed:
+		return !said && r.config.DelayWarnings || rcpt.Notify&queue.NotifyDelay != 0
+	}
+	return rcpt.Notify&queue.NotifySuccess != 0
+}
+
+// reader is who reports about j go to, "" if that is nobody.
+func (r *run) reader(j *queue.Job) string { return cmp.Or(reversePath(j), r.config.Postmaster) }
+
+// bounce ends a recipient that has failed, with the report that there is by now, or without one.
+func (rep *report) bounce(j *queue.Job, i int) {
+	j.Recipients[i].State, j.Recipients[i].Report = queue.Bounced, rep.id()
+	rep.failed = append(rep.failed, i)
 }
 
 // id is the report's message ID, "" if there is no report.
@@ -82,133 +116,15 @@ func (rep *report) id() queue.ID {
 	return rep.message.ID
 }
 
-// entries makes what is to be stored with the job, anew at each call.
+// entry makes what is to be stored with the job, anew at each call.
+func (rep *report) entry() *queue.Entry {
+	return &queue.Entry{Message: *rep.message, Jobs: []*queue.Job{rep.job.Clone()}, Body: bytes.NewReader(rep.body)}
+}
+
+// entries is the entry, if there is one.
 func (rep *report) entries() []*queue.Entry {
 	if rep.body == nil {
 		return nil
 	}
-	return []*queue.Entry{{Message: *rep.message, Jobs: []*queue.Job{rep.job.Clone()}, Body: bytes.NewReader(rep.body)}}
-}
-
-// compose makes the report about the recipients at indexes told.
-func (r *run) compose(rep *report, j *queue.Job, told []int, now time.Time) error {
-	to, err := address.Parse(reversePath(j))
-	if err != nil {
-		return err
-	}
-	id := reportID(j, told)
-	d := &dsn.Report{
-		ReportingMTA:       r.config.Hostname,
-		To:                 to.String(),
-		Date:               now,
-		MessageID:          fmt.Sprintf("<%s@%s>", id, r.config.Hostname),
-		OriginalEnvelopeID: j.Message.EnvelopeID,
-		ArrivalDate:        j.Message.Enqueued,
-	}
-	for _, i := range told {
-		d.Recipients = append(d.Recipients, reported(j, i))
-	}
-	if err := r.attach(d, j); err != nil && j.Message.Expires.After(now) {
-		return err
-	}
-	if rep.body, err = dsn.Compose(d); err != nil {
-		return err
-	}
-	head, _, _ := bytes.Cut(rep.body, []byte("\r\n\r\n"))
-	rep.message = &queue.Message{
-		ID: id, Tenant: j.Message.Tenant, Digest: sha256.Sum256(rep.body), Enqueued: now, Expires: now.Add(r.config.Lifetime),
-		UTF8: !isASCII(string(head)), EightBit: !isASCII(string(rep.body)),
-	}
-	if j.Message.TLS != queue.TLSOptional {
-		rep.message.TLS = j.Message.TLS // what must not be seen in the message must not be seen in the report either
-	}
-	rep.job = queue.Job{Key: queue.Key{ID: id}, Domain: to.Domain, Due: now, Recipients: []queue.Recipient{{Address: to.String()}}}
-	return nil
-}
-
-// reportID is the same for the same failure of the same recipients: a commit that is repeated doesn't report twice. The
-// time is there for a message whose Key, and with it the ID, is used again after the queue has forgotten the first one.
-func reportID(j *queue.Job, told []int) queue.ID {
-	words := []string{"report", j.Key.String(), j.Message.Enqueued.UTC().Format(time.RFC3339Nano)}
-	for _, i := range told {
-		words = append(words, j.Recipients[i].Address)
-	}
-	return hashID(words...)
-}
-
-// reported is what a report says of one recipient.
-func reported(j *queue.Job, i int) dsn.Recipient {
-	rcpt := &j.Recipients[i]
-	d := dsn.Recipient{
-		Original:  rcpt.Original,
-		Final:     rcpt.Address,
-		Action:    dsn.Failed,
-		Status:    status(rcpt),
-		RemoteMTA: rcpt.Reply.Host,
-		Reason:    rcpt.Reason,
-	}
-	if rcpt.Reply.Host != "" {
-		d.Diagnostic = dsn.Diagnostic{Code: rcpt.Reply.Code, Enhanced: rcpt.Reply.Enhanced, Text: rcpt.Reply.Text}
-	} else if d.Reason == "" {
-		d.Reason = rcpt.Reply.Text // our own words: no host was asked
-	}
-	if rcpt.Uncertain {
-		d.Reason = strings.TrimSpace(d.Reason + " It may have arrived all the same: a connection was lost before the answer came.")
-	}
-	if n := len(j.Attempts); n > 0 {
-		d.LastAttempt = j.Attempts[n-1].Time
-	}
-	return d
-}
-
-// status is the enhanced code that a report gives as the reason (RFC 3463): the server's if it gave one, else the closest
-// that fits. What was given up for lack of time is 4.4.7, delivery time expired, whatever was heard last.
-func status(rcpt *queue.Recipient) string {
-	switch {
-	case rcpt.Reason != "":
-		return "4.4.7"
-	case rcpt.Reply.Enhanced != "" && strings.HasPrefix(rcpt.Reply.Enhanced, "5"):
-		return rcpt.Reply.Enhanced
-	}
-	return "5.0.0"
-}
-
-// attach adds the original message, or its header section, to the report.
-func (r *run) attach(d *dsn.Report, j *queue.Job) error {
-	ctx, cancel := context.WithTimeout(r.hard, readLimit)
-	defer cancel()
-	body, err := r.queue.Open(ctx, j.Key.ID)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	full := j.Message.Return == queue.ReturnFull && j.Message.TLS != queue.RequireTLS && j.Message.Size <= reportedMessage
-	limit := int64(reportedHeader)
-	if full {
-		limit = reportedMessage
-	}
-	data, err := io.ReadAll(io.LimitReader(body, limit))
-	if err != nil {
-		return err
-	}
-	head := data
-	if end := bytes.Index(data, []byte("\r\n\r\n")); end >= 0 {
-		head = data[:end+2]
-	}
-	if full {
-		d.Original = data
-	} else {
-		d.OriginalHeader = head
-	}
-	d.OriginalMessageID = originalMessageID(head)
-	return nil
-}
-
-// originalMessageID returns the Message-ID of a header section, "" if it has none.
-func originalMessageID(head []byte) string {
-	m, err := mail.ReadMessage(bytes.NewReader(append(head[:len(head):len(head)], "\r\n"...)))
-	if err != nil {
-		return ""
-	}
-	return m.Header.Get("Message-ID")
+	return []*queue.Entry{rep.entry()}
 }

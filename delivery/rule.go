@@ -18,7 +18,8 @@ import (
 
 // Rule is a lasting command of the host program: it holds for what is in the queue and for what comes later, across
 // restarts, until it is lifted or its time is over. [Sender.Rules] lists them. Another process that uses the same queue goes by
-// a rule from when it next starts Run, or gives a rule itself.
+// a rule from its next beat on, within 15 seconds, if the queue is a queue.Shared, or else from when it next starts Run, or gives a
+// rule itself.
 type Rule struct {
 	Selector Selector  `json:"selector"`
 	Pause    bool      `json:"pause,omitempty"` // what matches is kept back, until it expires

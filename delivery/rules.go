@@ -2,10 +2,11 @@ package delivery
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
-	"time"
 
 	"github.com/postroad/postroad/delivery/internal/schedule"
 	"github.com/postroad/postroad/delivery/shaping"
@@ -94,7 +95,7 @@ func (s *Sender) eachNote(ctx context.Context, n queue.Notes, prefix string, f f
 	return nil
 }
 
-// renewRules reads what another life of the program has left.
+// renewRules reads what another life of the program has left, or another process has changed.
 func (s *Sender) renewRules(ctx context.Context) error {
 	if err := s.changing.take(ctx); err != nil {
 		return err
@@ -130,7 +131,7 @@ func (s *Sender) inForce(r *rules) *rules {
 // enforce has Run go by the rules there are now. It must not be called with changing held, for which Run may be waiting.
 func (s *Sender) enforce() {
 	s.tell(context.Background(), func(r *run) {
-		now, rules := time.Now(), s.rules.Load()
+		now, rules := s.now(), s.rules.Load()
 		r.do(r.state.Step(now, schedule.Policy{Policy: rules.policy}))
 		r.do(r.state.Step(now, schedule.Pauses{Pauses: rules.pauses()}))
 	})
@@ -159,7 +160,7 @@ func (s *Sender) changeRule(ctx context.Context, r Rule, note []byte) (was *Rule
 			switch {
 			case o.key() == r.key():
 				was = &o
-			case o.over(time.Now()):
+			case o.over(s.now()):
 				if err := n.Set(ctx, o.key(), nil); err != nil {
 					return nil, err
 				}
@@ -218,6 +219,9 @@ func (s *Sender) changeNotes(ctx context.Context, change func(queue.Notes, *rule
 		if err == nil {
 			s.rules.Store(s.inForce(rules))
 		}
+		if s.shared != nil {
+			err = errors.Join(err, n.Set(ctx, changedKey, []byte(rand.Text()))) // whatever the error: half of it may be there
+		}
 		return err
 	}()
 	if err != nil {
@@ -234,5 +238,5 @@ func (s *Sender) Rules(ctx context.Context) ([]Rule, error) {
 	if err != nil {
 		return nil, fmt.Errorf("delivery: %w", err)
 	}
-	return rules.shown(time.Now()), nil
+	return rules.shown(s.now()), nil
 }

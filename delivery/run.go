@@ -34,7 +34,7 @@ func (s *Sender) Run(ctx context.Context) error {
 	defer stop()
 	soft, end := context.WithCancel(ctx)
 	defer end()
-	if err := errors.Join(s.renewRules(soft), s.loadLevels(soft)); err != nil {
+	if err := errors.Join(s.measureClock(soft), s.renewRules(soft), s.loadLevels(soft)); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -53,6 +53,7 @@ func (s *Sender) Run(ctx context.Context) error {
 			Policy: s.rules.Load().policy,
 			Rand:   rand.New(globalRand{}),
 			Source: s.sourceOf,
+			Shared: s.shared != nil,
 		}),
 		events:    make(chan schedule.Event, 64),
 		workers:   make(map[schedule.Worker]*worker),
@@ -68,15 +69,18 @@ func (s *Sender) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("delivery: reading the queue: %w", err)
 	}
-	if wakes != nil {
+	endShares, farewell := r.share()
+	if wakes != nil || r.sharing != nil {
 		r.beside.Go(func() { r.followWakes(wakes) })
 	}
 	r.beside.Go(func() { r.keepLevels(soft) })
-	r.state.Step(time.Now(), schedule.Pauses{Pauses: s.rules.Load().pauses()})
+	r.state.Step(s.now(), schedule.Pauses{Pauses: s.rules.Load().pauses()})
 	r.loop(stop)
+	endShares()
 	s.stopListening() // before the wait, in which an observer may give commands
 	r.beside.Wait()
 	r.storeLevels(ctx)
+	farewell()
 	return nil
 }
 
@@ -88,6 +92,9 @@ type run struct {
 	last   context.Context     // ends a moment later: what has happened by then is still to be stored
 	events chan schedule.Event // from claims, workers and commits; the loop receives until all are over
 	beside sync.WaitGroup      // every goroutine but the loop's
+
+	holder  string   // this Run, in a queue that others share; else ""
+	sharing *sharing // nil: nobody else uses the queue
 
 	notices notices
 
@@ -101,7 +108,7 @@ type run struct {
 
 // learnLanes puts the lanes that the queue has into the inbox, and that something may have expired.
 func (r *run) learnLanes() error {
-	r.note(schedule.Ready{Expires: time.Now()})
+	r.note(schedule.Ready{Expires: r.now()})
 	for j, err := range r.queue.Jobs(r.soft, queue.Filter{Unfinished: true, Heads: true}) {
 		if err != nil {
 			return err
@@ -111,20 +118,37 @@ func (r *run) learnLanes() error {
 	return nil
 }
 
-// followWakes learns the lanes anew whenever another process has enqueued, however often it takes.
+const (
+	// wakePause is how long the lanes aren't read again after they were because others have enqueued, however many they are.
+	wakePause = time.Second
+	// wakePoll is about how often they are read in any case where others enqueue: word of that may be lost.
+	wakePoll = 30 * time.Second
+)
+
+// followWakes learns the lanes anew when another process has enqueued, or may have.
 func (r *run) followWakes(wakes <-chan struct{}) {
-	for range wakes {
-		for wait := firstWait; ; wait = min(2*wait, longestWait) {
+	for r.soft.Err() == nil {
+		var poll <-chan time.Time
+		if r.sharing != nil {
+			poll = time.After(wakePoll*3/4 + rand.N(wakePoll/2))
+		}
+		select {
+		case _, ok := <-wakes:
+			if !ok {
+				wakes = nil
+			}
+		case <-poll:
+		case <-r.soft.Done():
+		}
+		for wait := firstWait; r.soft.Err() == nil; wait = min(2*wait, longestWait) {
 			err := guard(r.learnLanes)
 			if err == nil || r.soft.Err() != nil {
 				break
 			}
 			r.trouble(queue.Key{}, err)
-			select {
-			case <-time.After(wait):
-			case <-r.soft.Done():
-			}
+			sleep(r.soft, wait)
 		}
+		sleep(r.soft, wakePause)
 	}
 }
 
@@ -141,7 +165,7 @@ func (r *run) loop(stop context.CancelFunc) {
 		case <-r.wake:
 			lanes, orders := r.takeInbox()
 			for _, e := range lanes {
-				r.do(r.state.Step(time.Now(), e))
+				r.do(r.state.Step(r.now(), e))
 			}
 			for _, o := range orders {
 				o.do(r)
@@ -154,11 +178,11 @@ func (r *run) loop(stop context.CancelFunc) {
 			defer time.AfterFunc(r.config.DrainTimeout, stop).Stop()
 		}
 		r.over(event)
-		r.do(r.state.Step(time.Now(), event))
+		r.do(r.state.Step(r.now(), event))
 		if at := r.state.Wake(); !at.Equal(set) {
 			timer.Stop()
 			if set = at; !at.IsZero() {
-				timer.Reset(time.Until(at))
+				timer.Reset(at.Sub(r.now()))
 			}
 		}
 	}
@@ -204,9 +228,11 @@ func (r *run) do(actions []schedule.Action) {
 		case schedule.Admission:
 			a.Answer <- a.OK
 		case schedule.SitePaused:
-			r.notify(SitePaused{Time: time.Now(), Site: a.Site, Until: a.Until, Why: a.Why})
+			r.notify(SitePaused{Time: r.now(), Site: a.Site, Until: a.Until, Why: a.Why})
+		case schedule.Ask:
+			r.askForShares()
 		case schedule.SiteResumed:
-			r.notify(SiteResumed{Time: time.Now(), Site: a.Site})
+			r.notify(SiteResumed{Time: r.now(), Site: a.Site})
 		}
 	}
 }
@@ -217,7 +243,8 @@ func (r *run) claim(c schedule.Claim) schedule.Claimed {
 	var claimed queue.Claimed
 	err := guard(func() (err error) {
 		claimed, err = r.queue.Claim(ctx, queue.ClaimRequest{
-			Now:     time.Now(),
+			Now:     r.now(),
+			Holder:  r.holder,
 			Lease:   attemptLimit + leaseMargin,
 			Limit:   c.Limit,
 			Take:    c.Take,

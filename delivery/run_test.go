@@ -377,11 +377,12 @@ func TestLogHasOneLinePerAttempt(t *testing.T) {
 		}, "a.example")
 		w.config.Log = slog.New(slog.NewTextHandler(&log, nil))
 		w.start()
+		at := time.Now().Add(time.Second).Format("2006-01-02T15:04:05.000Z07:00")
 		id := w.enqueue("ann@a.example", "nobody@a.example")
 		w.settle(2 * time.Second)
 		w.stop()
 		first, _, _ := strings.Cut(log.String(), "\n")
-		want := `time=2000-01-01T00:00:01.000Z level=INFO msg=attempt id=` + string(id) + ` sender=sender@home.example ` +
+		want := `time=` + at + ` level=INFO msg=attempt id=` + string(id) + ` sender=sender@home.example ` +
 			`recipients="[ann@a.example nobody@a.example]" host=mx.a.example reply="550 5.1.1 no such user" outcome="delivered 1, failed 1" took=1s`
 		if first != want {
 			t.Errorf("the line is\n%s\nwant\n%s", first, want)

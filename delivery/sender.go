@@ -20,11 +20,16 @@ const firstWait, longestWait = 100 * time.Millisecond, 30 * time.Second
 // or not Run does; what is enqueued while nothing runs waits in the queue.
 type Sender struct {
 	queue    queue.Queue
+	shared   queue.Shared // nil: nobody else uses the queue
+	clock    clock
+	holders  atomic.Int64 // how many use the queue, as far as Run knows
+	back     signal       // the queue works again
 	config   Config
 	hosts    *hosts
 	levels   *levels
 	counters *counters
 	rules    atomic.Pointer[rules] // never nil
+	bell     bell
 
 	changing turn // held while rules are changed
 	leasing  turn // held while jobs are leased for a command
@@ -58,6 +63,7 @@ func New(q queue.Queue, c Config) (*Sender, error) {
 		changing: make(turn, 1),
 		leasing:  make(turn, 1),
 	}
+	s.shared, _ = q.(queue.Shared)
 	s.rules.Store(&rules{policy: &s.config.Shaping})
 	return s, nil
 }
@@ -167,13 +173,13 @@ func (s *Sender) observe(e Event) {
 	}
 	err := guard(func() error { s.config.Observer.Observe(e); return nil })
 	if _, ok := e.(Trouble); err != nil && !ok {
-		s.observe(Trouble{Time: time.Now(), Err: err})
+		s.observe(Trouble{Time: s.now(), Err: err})
 	}
 }
 
 // trouble tells the observer of something of the Sender's own that doesn't work; the key may be zero.
 func (s *Sender) trouble(k queue.Key, err error) {
-	s.observe(Trouble{Time: time.Now(), Key: k, Err: err})
+	s.observe(Trouble{Time: s.now(), Key: k, Err: err})
 }
 
 // panicked is the error that a panic is turned into.
@@ -208,12 +214,14 @@ func guard(f func() error) (err error) {
 func (s *Sender) commit(ctx context.Context, j *queue.Job, more func() []*queue.Entry) error {
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
 		err := guard(func() error { return s.queue.Commit(ctx, j, more()...) })
-		if err == nil || permanent(err) || !time.Now().Add(wait).Before(j.Leased) {
+		s.bell.ring(j) // whatever the error: it may be there
+		if err == nil || permanent(err) || !s.now().Add(wait).Before(j.Leased) {
 			return err
 		}
 		s.trouble(j.Key, err)
 		select {
 		case <-time.After(wait):
+		case <-s.back.next():
 		case <-ctx.Done():
 			return err
 		}

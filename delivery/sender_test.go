@@ -18,6 +18,7 @@ func TestDelivered(t *testing.T) {
 		a := w.host("mx.a.example", nil, "a.example")
 		b := w.host("mx.b.example", nil, "b.example")
 		w.start()
+		date := time.Now().Format(time.RFC1123Z)
 		id := w.send(delivery.Message{
 			From: "sender@home.example",
 			To:   delivery.To("ann@a.example", "ben@b.example", "amy@a.example", "ann@a.example"),
@@ -30,7 +31,7 @@ func TestDelivered(t *testing.T) {
 			t.Errorf("the envelope at a.example is %+v", m)
 		}
 		data := string(m.Data)
-		if !strings.HasPrefix(data, "Subject: hi\r\n") || !strings.HasSuffix(data, "\r\n\r\n.dot\r\nend\r\n") ||
+		if !strings.HasPrefix(data, "Received: by postroad.example id "+string(id)+";\r\n\t"+date+"\r\nSubject: hi\r\n") || !strings.HasSuffix(data, "\r\n\r\n.dot\r\nend\r\n") ||
 			strings.Contains(data, "secret") || !strings.Contains(data, "\r\nDate: ") ||
 			!strings.Contains(data, "\r\nMessage-ID: <"+string(id)+"@home.example>\r\n") {
 			t.Errorf("a.example has received\n%s", data)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/postroad/postroad/delivery/internal/schedule"
 	"github.com/postroad/postroad/mx"
@@ -86,7 +85,7 @@ func (w *worker) dial(ctx context.Context, t *try, h *mx.Host) bool {
 	o.PlaintextFallback = w.fallsBack(t, h)
 	w.guardLogin(o, h)
 	w.source(t.source).apply(o)
-	w.hosts.advise(o, h, time.Now())
+	w.hosts.advise(o, h, w.now())
 	addresses := make([]string, len(h.Addrs))
 	for i, a := range h.Addrs {
 		addresses[i] = netip.AddrPortFrom(a, h.Port).String()
@@ -104,7 +103,7 @@ func (w *worker) dial(ctx context.Context, t *try, h *mx.Host) bool {
 	if t.hosts == 0 {
 		w.session.destination = t.to
 	}
-	w.hosts.reached(w.session.place, s.Rung(), time.Now())
+	w.hosts.reached(w.session.place, s.Rung(), w.now())
 	w.events <- schedule.Greeted{Worker: w.name}
 	return true
 }
@@ -127,7 +126,7 @@ func (w *worker) missed(t *try, h *mx.Host, err error) {
 	}
 	t.turned = t.turned || busy
 	if early && !busy && !ours && reply.Code == 0 {
-		w.hosts.unreachable(h, time.Now())
+		w.hosts.unreachable(h, w.now())
 	}
 	// An answer says more than that another host gave none.
 	t.settle(t.unanswered(), t.judge(w.rules.Load().policy, reply, v))

@@ -13,7 +13,7 @@ func (r *run) settle(t *try) {
 	r.end(t.job, func() error {
 		switch {
 		case t.crowded():
-			return r.giveBack(t.job, time.Now().Add(crowdedWait()))
+			return r.giveBack(t.job, r.now().Add(crowdedWait()))
 		case t.due() && !t.Tried():
 			return r.giveBack(t.job, time.Time{}) // Run ends
 		}
@@ -26,7 +26,7 @@ func crowdedWait() time.Duration { return 5*time.Second + rand.N(10*time.Second)
 
 // expire ends a job without an attempt.
 func (r *run) expire(j *queue.Job) {
-	r.end(j, func() error { return r.conclude(newTry(j, time.Now())) })
+	r.end(j, func() error { return r.conclude(newTry(j, r.now())) })
 }
 
 // putBack gives a job back that no worker has begun.
@@ -71,7 +71,7 @@ const maxLapses = 3
 // withoutLapsed returns jobs without those whose leases have lapsed too often, which are held beside. Expired ones stay: no hold
 // keeps them from their end.
 func (r *run) withoutLapsed(jobs []*queue.Job) []*queue.Job {
-	now, kept, lapsed := time.Now(), jobs[:0], 0
+	now, kept, lapsed := r.now(), jobs[:0], 0
 	for _, j := range jobs {
 		lapsed += min(j.Lapses, 1)
 		if j.Lapses < maxLapses || !j.Message.Expires.After(now) {
@@ -94,5 +94,5 @@ func (r *run) holdLapsed(j *queue.Job) {
 		return
 	}
 	r.note(schedule.Ready{Expires: j.Message.Expires})
-	r.observe(Held{Time: time.Now(), Key: j.Key, Message: j.Message, Why: "its attempts have ended without a trace too often"})
+	r.observe(Held{Time: r.now(), Key: j.Key, Message: j.Message, Why: "its attempts have ended without a trace too often"})
 }

@@ -34,7 +34,9 @@ type Stats struct {
 	Paused      int         `json:"paused"`          // sites that pause by themselves. Gauge
 	Sites       []SiteStats `json:"sites,omitempty"` // those that are known now, by name
 	Concurrency int         `json:"concurrency"`     // most connections at once, as configured, whether Run runs or not. Gauge
-	Rules       []Rule      `json:"rules,omitempty"` // in force, oldest first, without the passwords of relays; those of an earlier life once Run has read them
+	// Holders is about how many processes send from the queue, this one included; 0 if that isn't known, or no other can. Gauge
+	Holders int    `json:"holders,omitempty"`
+	Rules   []Rule `json:"rules,omitempty"` // in force, oldest first, without the passwords of relays; those of an earlier life once Run has read them
 
 	// What happened to messages, jobs and recipients. Reports have jobs and recipients of their own, which are counted as any.
 	Enqueued  Counter `json:"enqueued"`  // messages that Enqueue has stored; neither repeated ones nor reports. Counter
@@ -88,7 +90,8 @@ type SiteStats struct {
 	Name        string         `json:"name"`
 	Limits      shaping.Limits `json:"limits"`                // in force now. Its numbers are gauges
 	Slowed      []string       `json:"slowed,omitempty"`      // the shaping rules by which replies have lowered Limits for a time
-	Window      int            `json:"window"`                // connections that it may have now; 0: it pauses. Gauge
+	Window      int            `json:"window"`                // connections that it may have now; 0: it pauses, or others have them all. Gauge
+	Share       int            `json:"share,omitempty"`       // of the site's connections, this process's, where others send from the queue too. Gauge
 	Connections int            `json:"connections"`           // idle ones, and those being made, included. Gauge
 	Greeted     int            `json:"greeted"`               // of these, with a session. Gauge
 	Idle        int            `json:"idle"`                  // of these, without a job. Gauge

@@ -75,24 +75,16 @@ func (c *counters) note(e Event) {
 		c.attempted(now, &e)
 	case Bounced:
 		c.count(now, countBounced, len(e.Recipients))
-		if !e.Message.Expires.After(e.Time) {
-			c.count(now, countExpired, expired(e.Recipients))
+		for i := range e.Recipients {
+			if isExpired(&e.Message, &e.Recipients[i], e.Time) {
+				c.count(now, countExpired, 1)
+			}
 		}
 	case Held:
 		c.count(now, countHeld, 1)
 	case Trouble:
 		c.count(now, countTroubles, 1)
 	}
-}
-
-// expired returns how many recipients were given up for lack of time, and not for a reply.
-func expired(list []queue.Recipient) (n int) {
-	for i := range list {
-		if list[i].Reason != "" {
-			n++
-		}
-	}
-	return n
 }
 
 func (c *counters) attempted(now time.Time, e *Attempted) {

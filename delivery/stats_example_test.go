@@ -21,7 +21,7 @@ func ExampleSender_Stats() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	attempts := make(chan delivery.Outcome)
+	attempts := make(chan delivery.AttemptOutcome)
 	sender, err := delivery.New(memqueue.New(), delivery.Config{
 		Router: relay,
 		Observer: delivery.ObserverFunc(func(e delivery.Event) {

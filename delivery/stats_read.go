@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/url"
 	"slices"
 	"time"
 
@@ -17,11 +16,11 @@ import (
 // called every few seconds however much waits: it looks at lanes and sites, not at jobs, as far as the queue does. If the queue
 // fails or ctx ends, the error says so, and the figures are those that could be had: the counters in any case.
 func (s *Sender) Stats(ctx context.Context) (Stats, error) {
-	now := time.Now()
-	st := Stats{Time: now, Concurrency: s.config.Concurrency, Rules: s.rules.Load().shown(now)}
-	s.counters.read(now, &st)
+	now := s.now()
+	st := Stats{Time: now, Concurrency: s.config.Concurrency, Holders: int(s.holders.Load()), Rules: s.rules.Load().shown(now)}
+	s.counters.read(time.Now(), &st)
 	known, fresh := &schedule.Snapshot{}, &schedule.Snapshot{}
-	if st.Running = s.tell(ctx, func(r *run) { *fresh = r.state.Snapshot(time.Now()) }); st.Running {
+	if st.Running = s.tell(ctx, func(r *run) { *fresh = r.state.Snapshot(r.now()) }); st.Running {
 		known = fresh // else it may be written to still
 	}
 	st.setState(known)
@@ -51,7 +50,7 @@ func (st *Stats) setState(n *schedule.Snapshot) {
 
 func siteStats(n *schedule.Site) SiteStats {
 	s := SiteStats{
-		Name: n.Name, Limits: n.Limits, Slowed: n.Slowed, Window: n.Window, Connections: n.Connections, Greeted: n.Greeted,
+		Name: n.Name, Limits: n.Limits, Slowed: n.Slowed, Window: n.Window, Share: n.Share, Connections: n.Connections, Greeted: n.Greeted,
 		Idle: n.Idle, InHand: n.InHand, Ready: n.Ready, PausedUntil: n.PausedUntil, Why: n.Why,
 		Delivered: n.Said.Delivered, Deferred: n.Said.Deferred, Uncertain: n.Said.Uncertain, Failed: n.Said.Failed,
 	}
@@ -102,9 +101,7 @@ func (r *rules) shown(now time.Time) (list []Rule) {
 		if rule.over(now) {
 			continue
 		}
-		if u, err := url.Parse(rule.Via); err == nil && u.User != nil {
-			rule.Via = u.Redacted()
-		}
+		rule.Via = redacted(rule.Via)
 		list = append(list, rule)
 	}
 	slices.SortStableFunc(list, func(a, b Rule) int { return a.Set.Compare(b.Set) })

@@ -3,6 +3,7 @@ package delivery
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"slices"
 	"time"
@@ -15,12 +16,13 @@ import (
 )
 
 // dialogue routes, dials or reuses a session, and sends, until every recipient has an answer that another host would not
-// better. When Run is to end, a dialogue that hasn't begun to transfer data stops at once, and its recipients count as not
-// tried.
+// better. When Run is to end, or others may soon have this process's shares, a dialogue that hasn't begun to transfer data stops
+// at once, and its recipients count as not tried.
 func (w *worker) dialogue(t *try) {
-	ctx, cancel := context.WithDeadline(w.hard, w.deadline(t))
+	ctx, cancel := context.WithTimeout(w.hard, w.deadline(t).Sub(w.now()))
 	defer cancel()
-	stop := context.AfterFunc(w.soft, cancel)
+	w.may = w.mayBegin()
+	stop := context.AfterFunc(w.may, cancel)
 	defer stop()
 	t.begun = begun{ctx: ctx, stop: stop}
 	t.Results = make([]verdict.Result, len(t.job.Recipients))
@@ -28,8 +30,8 @@ func (w *worker) dialogue(t *try) {
 		return // there is no time for an attempt any more
 	}
 	err := guard(func() error { return w.walk(ctx, t) })
-	t.Took = time.Since(t.Began)
-	if err == nil || t.denied || w.soft.Err() != nil {
+	t.Took = w.now().Sub(t.Began)
+	if err == nil || t.denied || w.may.Err() != nil {
 		return
 	}
 	if t.to != t.job.Domain || !errors.As(err, new(*mx.Error)) {
@@ -149,14 +151,13 @@ func (w *worker) transact(ctx context.Context, t *try, h *mx.Host) error {
 	}
 	defer data.Close()
 	s := w.session
-	t.TLS = tlsVersion(s.Session)
 	var results []smtpclient.Result
 	var lost error
-	if err := guard(func() error { results, lost = s.Send(ctx, envelope(t.job, s.Session, indexes), data); return nil }); err != nil {
+	if err := guard(func() error { results, lost = s.Send(ctx, envelope(t.job, s.Session, h, indexes), data); return nil }); err != nil {
 		w.settlePanic(t, indexes, data, err)
 		return nil
 	}
-	w.hosts.refuses(s.place, s.Refused(), time.Now())
+	w.hosts.refuses(s.place, s.Refused(), w.now())
 	if isStale(lost) {
 		return lost
 	}
@@ -184,7 +185,10 @@ func (w *worker) settleResults(ctx context.Context, t *try, h *mx.Host, indexes 
 		}
 		reply, v := classify(*h, w.session.Session, *res, accepted)
 		t.Results[i] = t.judge(w.rules.Load().policy, reply, v)
-		t.Results[i].QueueID = res.QueueID
+		t.Results[i].QueueID, t.Results[i].DSN = res.QueueID, res.DSN
+		if e := res.TLS; e != nil {
+			t.Results[i].TLS, t.Results[i].Verified = tls.VersionName(e.Version), e.Unverified == nil || h.Verify != nil
+		}
 		if res.Err == nil || res.Phase == smtpclient.PhaseData || res.Phase == smtpclient.PhaseBody {
 			accepted++
 		}
@@ -237,5 +241,5 @@ func (w *worker) meet(ctx context.Context, t *try, h *mx.Host, lost error, resul
 	}
 }
 
-// cutShort reports whether a dialogue ended because Run does.
-func (w *worker) cutShort(ctx context.Context) bool { return w.soft.Err() != nil && ctx.Err() != nil }
+// cutShort reports whether a dialogue ended because it was to stop.
+func (w *worker) cutShort(ctx context.Context) bool { return w.may.Err() != nil && ctx.Err() != nil }

@@ -82,7 +82,7 @@ func TestWokenByAQueueInTrouble(t *testing.T) {
 		h := w.host("mx.a.example", nil, "a.example")
 		w.start()
 		w.settle(time.Second)
-		e, err := w.sender.Prepare(delivery.Message{To: delivery.To("ann@a.example")})
+		e, err := w.sender.Prepare(t.Context(), delivery.Message{To: delivery.To("ann@a.example")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +129,7 @@ func TestWoken(t *testing.T) {
 		h := w.host("mx.a.example", nil, "a.example")
 		w.start()
 		w.settle(time.Second)
-		e, err := w.sender.Prepare(delivery.Message{To: delivery.To("ann@a.example")})
+		e, err := w.sender.Prepare(t.Context(), delivery.Message{To: delivery.To("ann@a.example")})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,8 +1,8 @@
 package delivery
 
 import (
+	"context"
 	"sync"
-	"time"
 
 	"github.com/postroad/postroad/delivery/internal/schedule"
 )
@@ -23,6 +23,7 @@ const maxUncommitted = 8
 type worker struct {
 	*run
 	name    schedule.Worker
+	may     context.Context       // of the dialogue: ends when it is to stop, unless it has begun to transfer
 	jobs    chan schedule.Attempt // closed: there will be none; has room for one, so that the loop never waits
 	session *session              // nil if there is none
 	route   knownRoute
@@ -55,8 +56,11 @@ func (w *worker) live() {
 
 // attempt does a job, up to its commit, and reports whether the session is good for another.
 func (w *worker) attempt(a schedule.Attempt) (warm bool) {
-	t := newTry(a.Job, time.Now())
+	t := newTry(a.Job, w.now())
 	t.site, t.source = a.Site, a.Source
+	if t.due() {
+		w.suppressPending(t)
+	}
 	if t.due() {
 		w.dialogue(t)
 	}

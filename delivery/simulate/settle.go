@@ -76,7 +76,7 @@ func (p *play) tellAttempt(t *try) {
 	}
 }
 
-func outcome(r *queue.Recipient, res *verdict.Result) delivery.Outcome {
+func outcome(r *queue.Recipient, res *verdict.Result) delivery.AttemptOutcome {
 	switch {
 	case r.State == queue.Delivered:
 		return delivery.OutcomeDelivered

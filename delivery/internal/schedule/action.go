@@ -60,6 +60,10 @@ type SitePaused struct {
 // SiteResumed tells that the pause of a site is over.
 type SiteResumed struct{ Site string }
 
+// Ask asks for the shares to be renewed soon: something is due of which there is no share, others may have what is not used any
+// more, or there is news for them.
+type Ask struct{}
+
 func (Claim) action()       {}
 func (Attempt) action()     {}
 func (Expire) action()      {}
@@ -68,3 +72,4 @@ func (Admission) action()   {}
 func (Close) action()       {}
 func (SitePaused) action()  {}
 func (SiteResumed) action() {}
+func (Ask) action()         {}

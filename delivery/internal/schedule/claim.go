@@ -35,7 +35,7 @@ func (r *request) part(again int, tenant string) *part {
 // claim makes the next claim, if there is one to make: expired jobs first, then the sites that want jobs. One is under way at
 // a time, so that slots are counted once and, when there is much to do, one claim is for many.
 func (s *State) claim(now time.Time) *Claim {
-	if s.draining || s.asked != nil || !s.resume.IsZero() {
+	if s.draining || s.asked != nil || !s.resume.IsZero() || !s.mayBegin() {
 		return nil
 	}
 	r := s.claimExpired(now)
@@ -92,7 +92,7 @@ func (s *State) list(now time.Time, st *site) (actions []Action) {
 			s.open[p] = append(s.open[p], st)
 		}
 	}
-	if p, _ := st.best(); p == len(st.lines) || st.workers > 0 || s.free(now, st) > 0 {
+	if p, _ := st.best(); p == len(st.lines) || st.workers > 0 || st.shareless() || s.free(now, st) > 0 || st.blocked {
 		return nil
 	}
 	if s.shorten(now, st) && len(s.workers) >= s.config.Total {
@@ -105,10 +105,10 @@ func (s *State) list(now time.Time, st *site) (actions []Action) {
 // that is busy, so that it need not wait for a claim; not for those of a stranger, which may be dead. Other priorities don't
 // count: whose turn it is is decided when a connection is free.
 func (s *State) wants(now time.Time, st *site, p int) int {
-	if until, _ := st.window.pausedUntil(now); until.After(now) {
+	if until, _ := st.window.pausedUntil(now); until.After(now) || st.shareless() {
 		return 0
 	}
-	room := len(st.idle) + soon(st.rate.connections, st.limits.ConnectionRate, now, s.free(now, st))
+	room := len(st.idle) + soon(st.rate.connections, st.connectionRate(), now, s.free(now, st))
 	ahead := st.workers - len(st.idle)
 	if !st.known {
 		ahead = 0
@@ -266,7 +266,7 @@ func answered(e Claimed, i int) time.Time {
 // receive puts a claimed job in the hand of its site, unless its sender or sending address has had enough for now, or it is
 // to be kept back.
 func (s *State) receive(now time.Time, j *queue.Job, l *queue.Lane) []Action {
-	st := s.site(s.siteName(j.Domain))
+	st := s.site(s.laneSite(l))
 	if s.draining {
 		return []Action{s.giveUp(j, time.Time{})}
 	}

@@ -125,3 +125,5 @@ func (Policy) event()  {}
 func (Flush) event()   {}
 func (Recall) event()  {}
 func (Drain) event()   {}
+func (Shares) event()  {}
+func (Heard) event()   {}

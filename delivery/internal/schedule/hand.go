@@ -65,7 +65,7 @@ func (st *site) take() *queue.Job {
 func (s *State) giveBack(st *site, until time.Time, match func(*queue.Job) bool) (actions []Action) {
 	for _, j := range st.drop(match) {
 		due := time.Time{}
-		if s.siteName(j.Domain) != st.name {
+		if l := j.Lane(); s.laneSite(&l) != st.name {
 			due = until
 		}
 		actions = append(actions, s.giveUp(j, due))

@@ -71,7 +71,9 @@ func lost(s *State, now time.Time, l *lane) string {
 	case len(st.idle) > 0 && st.asked == [3]int{} && !st.listed[rank(l.Priority)] && s.wants(now, st, rank(l.Priority)) > 0 &&
 		!st.next(now, st.window.limits(now, st.limits).MessageRate).After(now):
 		return "its site has idle connections and doesn't claim"
-	case s.draining || st.workers > 0 || st.asked != [3]int{} || st.listed != [3]bool{} || st.short.line != nil || st.timer.After(now):
+	case !st.lacking.IsZero() && st.shareless():
+		return "" // it asks for one
+	case s.draining || !s.mayBegin() || st.blocked || s.telling || st.workers > 0 || st.asked != [3]int{} || st.listed != [3]bool{} || st.short.line != nil || st.timer.After(now):
 		return ""
 	}
 	return "its site waits for nothing"

@@ -94,7 +94,7 @@ func (s *State) unwait(l *lane) { heap.Remove(&s.waiting, l.index) }
 // enlist makes a lane ready at its site, unless something keeps it back.
 func (s *State) enlist(now time.Time, l *lane) {
 	delete(s.kept, l)
-	st := s.site(s.siteName(l.Domain))
+	st := s.site(s.laneSite(&l.Lane))
 	if p := s.paused(now, st.name, &l.Lane); p != nil {
 		s.park(l, p)
 		return

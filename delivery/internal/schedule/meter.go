@@ -14,6 +14,16 @@ const maxMeters = 100_000
 // meters count what tenants, senders and sending addresses have had of their rates.
 type meters struct {
 	tenants, senders, sources map[string]*meter
+	shared                    bool // with other processes, ...
+	parts                     int  // ... of whose RateParts so many are this one's
+}
+
+// ours is what this process has of a rate.
+func (m *meters) ours(r shaping.Rate) shaping.Rate {
+	if !m.shared {
+		return r
+	}
+	return partOf(r, m.parts, RateParts)
 }
 
 // meter is one rate's state. plan runs ahead of the bucket: to what time jobs were already sent back.
@@ -45,7 +55,7 @@ func (m *meters) replan() {
 
 // tenant is when a tenant may have another job; now or before if it may now.
 func (m *meters) tenant(p *shaping.Policy, tenant string, now time.Time) time.Time {
-	r := p.TenantRate(tenant)
+	r := m.ours(p.TenantRate(tenant))
 	if r == (shaping.Rate{}) {
 		return time.Time{}
 	}
@@ -54,7 +64,7 @@ func (m *meters) tenant(p *shaping.Policy, tenant string, now time.Time) time.Ti
 
 // takeTenant counts a job of a tenant.
 func (m *meters) takeTenant(p *shaping.Policy, tenant string, now time.Time) {
-	if r := p.TenantRate(tenant); r != (shaping.Rate{}) {
+	if r := m.ours(p.TenantRate(tenant)); r != (shaping.Rate{}) {
 		of(&m.tenants, tenant).Take(r, now)
 	}
 }
@@ -64,7 +74,7 @@ type ahead map[string]*shaping.Bucket
 
 // take counts a job of a tenant, if it may have one now.
 func (a *ahead) take(m *meters, p *shaping.Policy, tenant string, now time.Time) bool {
-	r := p.TenantRate(tenant)
+	r := m.ours(p.TenantRate(tenant))
 	if r == (shaping.Rate{}) {
 		return true
 	}
@@ -88,7 +98,8 @@ func (a *ahead) take(m *meters, p *shaping.Policy, tenant string, now time.Time)
 // when the job is to come back: each such job a turn later.
 func (m *meters) take(p *shaping.Policy, j *queue.Job, source string, now time.Time) time.Time {
 	sender, rate := p.SenderRate(j.Message.From)
-	rates := [2]shaping.Rate{rate, p.SourceRate(source)}
+	whole := [2]shaping.Rate{rate, p.SourceRate(source)}
+	rates := [2]shaping.Rate{m.ours(whole[0]), m.ours(whole[1])}
 	var met [2]*meter
 	if rates[0] != (shaping.Rate{}) {
 		met[0] = of(&m.senders, sender)
@@ -102,7 +113,7 @@ func (m *meters) take(p *shaping.Policy, j *queue.Job, source string, now time.T
 			continue
 		}
 		if next := t.Next(rates[i], now); next.After(now.Add(t.slack(rates[i], j.Due))) {
-			due = later(due, t.postpone(rates[i], next))
+			due = later(due, t.postpone(whole[i], next)) // others may send it then
 		}
 	}
 	if !due.IsZero() {

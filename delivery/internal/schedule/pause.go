@@ -82,7 +82,7 @@ func (s *State) longest(match func(*Pause) bool) (longest *Pause) {
 // keep gives a job back that a pause keeps from a site. If its lane is parked for that, it waits there; else it has to wait by
 // itself: its lane has others, or leads to another site than where it was rerouted to.
 func (s *State) keep(now time.Time, p *Pause, site string, j *queue.Job) Action {
-	if p.byLane() && (p.Site == "" || s.siteName(j.Domain) == site) {
+	if l := j.Lane(); p.byLane() && (p.Site == "" || s.laneSite(&l) == site) {
 		return s.giveUp(j, time.Time{})
 	}
 	return s.giveUp(j, p.Due(j.Key, now))
@@ -116,6 +116,7 @@ func (s *State) release(now time.Time) {
 // setPauses replaces the pauses, and lets go and keeps back what the new ones do.
 func (s *State) setPauses(now time.Time, pauses []Pause) (actions []Action) {
 	s.pauses = pauses
+	s.undivertAll(now)
 	s.release(now)
 	for _, st := range s.inOrder(all) {
 		for _, l := range st.withdraw(func(l *lane) bool { return s.paused(now, st.name, &l.Lane) != nil }) {

@@ -164,6 +164,28 @@ func TestDetour(t *testing.T) {
 	}
 }
 
+// A lane that is rerouted waits where it goes: what its own site makes of connections doesn't matter, and few jobs are claimed
+// that can't go yet. When nothing is rerouted any more, it is at home again.
+func TestDetourOfManyJobs(t *testing.T) {
+	w := newToy(t, 100, few(2))
+	w.siteOf = func(string) string { return "home" }
+	w.detour = func(j *queue.Job) string { return "relay" }
+	w.server = func(string, int) toyAnswer {
+		return toyAnswer{greet: 10 * time.Millisecond, message: 100 * time.Millisecond}
+	}
+	w.add(lane1("a.example"), 5000)
+	w.run(100 * time.Second)
+	if w.sent["a.example"] < 1900 || w.returns > 50 {
+		t.Errorf("%d sent in 100 s over 2 connections, %d given back", w.sent["a.example"], w.returns)
+	}
+	w.detour = func(j *queue.Job) string { return "" }
+	w.step(Pauses{})
+	w.run(time.Second)
+	if st := w.s.sites["home"]; st == nil || st.workers == 0 || len(w.s.detours) > 0 {
+		t.Error("the lane isn't at home")
+	}
+}
+
 // A domain whose site proves to be full, or to pause, waits there, and its mail is no worker's. What one claim has brought
 // before that was known is in hand.
 func TestRoutedToOtherSite(t *testing.T) {

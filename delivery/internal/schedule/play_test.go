@@ -36,6 +36,7 @@ type player struct {
 	claims    int
 	events    int
 	brought   int  // by one claim, at most
+	shared    bool // there are others, who leave it now more and now less
 	quiet     bool // nothing goes wrong any more
 }
 
@@ -56,7 +57,8 @@ func newPlayer(t *testing.T, seed uint64) *player {
 		policy.Tenants = map[string]shaping.Tenant{"t1": {Rate: shaping.Rate{N: 1, Per: 10 * time.Second}}}
 		policy.Senders = map[string]shaping.Rate{"s2@x.example": {N: 1, Per: 20 * time.Second}}
 	}
-	p.s = New(Config{Total: p.total, Policy: policy, Rand: p.rand})
+	p.shared = seed%2 == 1
+	p.s = New(Config{Total: p.total, Policy: policy, Rand: p.rand, Shared: p.shared})
 	return p
 }
 
@@ -86,6 +88,9 @@ func (p *player) play() {
 	p.pauses, p.quiet = nil, true
 	p.step(Pauses{})
 	for n := 0; p.unfinished() > 0 || p.asked != nil || p.s.Active() > 0; n++ {
+		if p.shared && n%50 == 0 {
+			p.share()
+		}
 		if n > 40_000 {
 			p.t.Fatalf("%d jobs never end, %d active", p.unfinished(), p.s.Active())
 		}
@@ -93,7 +98,10 @@ func (p *player) play() {
 			p.sleep()
 		}
 	}
-	for p.asked != nil || !p.s.Wake().IsZero() { // what is remembered is forgotten
+	for n := 0; p.asked != nil || !p.s.Wake().IsZero() || len(p.s.lanes) > 0; n++ { // what is remembered is forgotten
+		if p.shared && n%50 == 0 && len(p.s.lanes) > 0 {
+			p.share()
+		}
 		if p.asked == nil {
 			p.sleep()
 		}
@@ -128,6 +136,10 @@ func (p *player) act() bool {
 
 func (p *player) sleep() {
 	wake := p.s.Wake()
+	if p.shared && wake.IsZero() {
+		p.share()
+		return
+	}
 	if wake.IsZero() {
 		p.t.Fatalf("sleeps for ever with %d jobs, %d active", p.unfinished(), p.s.Active())
 	}
@@ -181,6 +193,10 @@ func (p *player) release() {
 
 // disturb changes the world around.
 func (p *player) disturb() {
+	if p.shared && p.rand.IntN(2) == 0 {
+		p.share()
+		return
+	}
 	switch p.rand.IntN(4) {
 	case 0:
 		pause := Pause{Domain: p.domain()}
@@ -203,6 +219,23 @@ func (p *player) disturb() {
 		p.now = p.now.Add(time.Duration(p.rand.IntN(120)-20) * time.Second)
 		p.step(nil)
 	}
+}
+
+// share gives the State some of what it wants, and in the end all, and tells it of trouble that others have had.
+func (p *player) share() {
+	e := Shares{Sites: make(map[string]int), Rates: p.rand.IntN(RateParts + 1), Until: p.now.Add(time.Duration(p.rand.IntN(60)) * time.Second)}
+	if p.quiet {
+		e.Rates, e.Until = RateParts, p.now.Add(time.Hour)
+	} else if p.rand.IntN(3) == 0 {
+		t := Trouble{Site: fmt.Sprintf("site%d", p.rand.IntN(4)), Since: p.now, Until: p.now.Add(time.Minute), Rests: time.Minute}
+		p.step(Heard{News{Troubles: []Trouble{t}}})
+	}
+	for site, n := range p.s.Needs(p.now, 1+p.rand.IntN(20)).Sites {
+		if e.Sites[site] = n.Want; !p.quiet {
+			e.Sites[site] = p.rand.IntN(n.Want + 1)
+		}
+	}
+	p.step(e)
 }
 
 func (p *player) step(e Event) {

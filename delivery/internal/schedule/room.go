@@ -9,17 +9,17 @@ func (s *State) maxStrangers() int { return max(s.config.Total/4, 1) }
 
 // mayConnect reports whether the site's rate lets a connection begin.
 func (st *site) mayConnect(now time.Time) bool {
-	return !st.rate.connections.Next(st.limits.ConnectionRate, now).After(now)
+	return !st.rate.connections.Next(st.connectionRate(), now).After(now)
 }
 
 // free is how many connections a site may open now. While other sites wait for their first one, that is only what it was
 // promised.
 func (s *State) free(now time.Time, st *site) int {
-	if !st.mayConnect(now) {
+	if !s.mayBegin() || !st.mayConnect(now) {
 		return 0
 	}
 	others := s.promised - st.promised
-	n := min(st.window.size(now, st.limits)-st.workers, s.config.Total-len(s.workers)-others, s.maxOpening()-s.opening-others)
+	n := min(s.openable(now, st), s.config.Total-len(s.workers)-others, s.maxOpening()-s.opening-others)
 	if !st.known {
 		n = min(n, s.maxStrangers()-s.strangers-others)
 	}

@@ -44,6 +44,7 @@ type Config struct {
 	Policy *shaping.Policy
 	Rand   *rand.Rand
 	Source func(*queue.Job) string // names the sending address of a job; nil: there is one, without a name
+	Shared bool                    // there are others, so that only what Shares allow may be used
 }
 
 const (
@@ -68,10 +69,11 @@ type State struct {
 	waiting waitHeap
 	sites   map[string]*site
 	siteOf  map[string]string
-	timers  timerHeap      // sites that change by time alone
-	touched []*site        // sites to look at before the step ends
-	pauses  []Pause        // the host program's
-	kept    map[*lane]bool // due lanes that a pause or their tenant's rate keeps back, or did
+	detours map[queue.Lane]string // where lanes whose jobs are rerouted have led to last
+	timers  timerHeap             // sites that change by time alone
+	touched []*site               // sites to look at before the step ends
+	pauses  []Pause               // the host program's
+	kept    map[*lane]bool        // due lanes that a pause or their tenant's rate keeps back, or did
 
 	workers    map[Worker]*worker
 	last       Worker
@@ -96,6 +98,13 @@ type State struct {
 	resume    time.Time          // no claim before, because the last one failed
 	pause     time.Duration
 	draining  bool
+
+	shares  Shares
+	granted bool    // shares are in force
+	telling bool    // others are being told what is used: that mustn't become more
+	blocked []*site // that could have more but for that
+	renew   bool    // they are to be renewed soon
+	flushes []Flushed
 }
 
 // New returns the state of a scheduler that knows no lanes.
@@ -112,14 +121,25 @@ func New(c Config) *State {
 		lanes:     make(map[queue.Lane]*lane),
 		sites:     make(map[string]*site),
 		siteOf:    make(map[string]string),
+		detours:   make(map[queue.Lane]string),
 		kept:      make(map[*lane]bool),
 		workers:   make(map[Worker]*worker),
 		unsettled: make(map[queue.Key]bool),
+		meters:    meters{shared: c.Shared},
 	}
 }
 
 // Step tells the state of an event, or, if it is nil, only of the time, and returns what is to be done.
 func (s *State) Step(now time.Time, e Event) (actions []Action) {
+	actions = s.step(now, e)
+	if s.renew {
+		s.renew = false
+		actions = append(actions, Ask{})
+	}
+	return actions
+}
+
+func (s *State) step(now time.Time, e Event) (actions []Action) {
 	switch e := e.(type) {
 	case Ready:
 		s.ready(e)
@@ -140,19 +160,24 @@ func (s *State) Step(now time.Time, e Event) (actions []Action) {
 	case Policy:
 		s.setPolicy(now, e.Policy)
 	case Flush:
-		s.flush(e.Site)
+		s.flush(now, e.Site)
 	case Recall:
 		actions = s.recall(e)
 	case Drain:
 		s.drain()
+	case Shares:
+		s.setShares(now, e)
+	case Heard:
+		s.heard(now, e.News)
 	}
+	s.lapse(now)
 	s.ripen(now)
 	s.ring(now)
 	if !now.Before(s.resume) {
 		s.resume = time.Time{}
 	}
 	for {
-		if s.asked == nil && s.resume.IsZero() {
+		if s.asked == nil && s.resume.IsZero() && s.mayBegin() && !s.telling {
 			s.admitShort()
 		}
 		if len(s.touched) > 0 {
@@ -178,6 +203,9 @@ func (s *State) Wake() time.Time {
 	if len(s.timers) > 0 {
 		wake = s.timers[0].timer
 	}
+	if s.granted {
+		wake = earliest(wake, s.shares.Until)
+	}
 	if s.asked != nil {
 		return wake
 	}
@@ -185,7 +213,7 @@ func (s *State) Wake() time.Time {
 	if len(s.waiting) > 0 {
 		claim = s.waiting[0].next
 	}
-	if s.expiring < maxExpiring {
+	if s.expiring < maxExpiring && s.mayBegin() {
 		claim = earliest(claim, s.expiry)
 	}
 	if s.anyOpen() || s.anyShort() || !claim.IsZero() && claim.Before(s.resume) {
@@ -210,7 +238,7 @@ func (s *State) settled(e Settled) {
 
 // drain stops everything that hasn't begun.
 func (s *State) drain() {
-	s.draining = true
+	s.draining, s.renew = true, s.config.Shared // others may have what is given up
 	for _, st := range s.inOrder(all) {
 		s.touch(st)
 	}
@@ -228,8 +256,12 @@ func (s *State) setPolicy(now time.Time, p *shaping.Policy) {
 }
 
 // flush forgets what keeps a site back by itself.
-func (s *State) flush(name string) {
-	for _, st := range s.inOrder(func(st *site) bool { return name == "" || name == st.name }) {
+func (s *State) flush(now time.Time, name string) {
+	f := Flushed{name, now}
+	if s.config.Shared {
+		s.renew = s.noteFlush(now, f)
+	}
+	for _, st := range s.inOrder(f.matches) {
 		st.window.flush()
 		s.touch(st)
 	}

@@ -42,8 +42,13 @@ func (s *State) serve(now time.Time, st *site) (actions []Action) {
 	if s.draining {
 		return append(s.giveBack(st, time.Time{}, all[*queue.Job]), s.dismiss(st, all[*worker])...)
 	}
+	if !s.mayBegin() {
+		actions = s.giveBack(st, time.Time{}, all[*queue.Job]) // they may be others' soon
+	}
+	s.lack(now, st)
 	until, why := st.window.pausedUntil(now)
-	actions = append(s.expire(now, st), st.tell(now, until, why)...)
+	actions = append(actions, s.expire(now, st)...)
+	actions = append(actions, st.tell(now, until, why)...)
 	actions = append(actions, s.trim(now, st)...)
 	if until.IsZero() {
 		var started []Action
@@ -56,7 +61,7 @@ func (s *State) serve(now time.Time, st *site) (actions []Action) {
 	case until.Sub(now) > patience:
 		actions = append(actions, s.giveBack(st, until, all[*queue.Job])...)
 	}
-	if st.short.line != nil && st.workers == 0 && now.Sub(st.short.since) >= patience {
+	if stuck := st.stuck(); !stuck.IsZero() && now.Sub(stuck) >= patience {
 		actions = append(actions, s.giveBack(st, time.Time{}, all[*queue.Job])...)
 	}
 	if st.asked == [3]int{} && st.listed == [3]bool{} {
@@ -105,14 +110,25 @@ func (s *State) timer(now time.Time, st *site, until time.Time) time.Time {
 	}
 	if st.inHand() > 0 {
 		t = earliest(t, st.expires)
-		if st.short.line != nil && st.workers == 0 {
-			t = earliest(t, st.short.since.Add(patience))
+		if stuck := st.stuck(); !stuck.IsZero() {
+			t = earliest(t, stuck.Add(patience))
 		}
-		if next := st.rate.connections.Next(st.limits.ConnectionRate, now); next.After(now) {
+		if next := st.rate.connections.Next(st.connectionRate(), now); next.After(now) {
 			t = earliest(t, next)
 		}
 	}
 	return t
+}
+
+// stuck is since when the site waits for its first connection, because of Total or of others who share it; zero if it doesn't.
+func (st *site) stuck() time.Time {
+	switch {
+	case st.workers > 0:
+		return time.Time{}
+	case st.short.line != nil:
+		return st.short.since
+	}
+	return st.lacking
 }
 
 // start hands out jobs to workers, as long as the rates allow it. It returns when they do next, zero if it isn't they that keep
@@ -143,7 +159,7 @@ func (s *State) start(now time.Time, st *site) (actions []Action, next time.Time
 func (st *site) next(now time.Time, messages shaping.Rate) time.Time {
 	next := st.rate.messages.Next(messages, now)
 	if st.workers == 0 {
-		next = later(next, st.rate.connections.Next(st.limits.ConnectionRate, now))
+		next = later(next, st.rate.connections.Next(st.connectionRate(), now))
 	}
 	return next
 }

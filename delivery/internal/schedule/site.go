@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +44,11 @@ type site struct {
 	said    Tally
 	used    time.Time // when there was something to do last
 	touched bool
-	listed  [3]bool // whether it stands in State.open
+	lacking time.Time // since when something is due and there is no share; zero: not so
+	counted int       // connections that others were told of
+	blocked bool      // whether it stands in State.blocked
+	owes    bool      // it has more connections than its share has become, which others wait for
+	listed  [3]bool   // whether it stands in State.open
 	short   shortage
 }
 
@@ -62,6 +67,14 @@ func (s *State) siteName(domain string) string {
 	return domain // until its first route is known, a domain is a site of its own
 }
 
+// laneSite is the site at which a lane waits: that of its domain, unless its jobs go elsewhere.
+func (s *State) laneSite(l *queue.Lane) string {
+	if name, ok := s.detours[*l]; ok {
+		return name
+	}
+	return s.siteName(l.Domain)
+}
+
 func (s *State) site(name string) *site {
 	st := s.sites[name]
 	if st == nil {
@@ -69,6 +82,14 @@ func (s *State) site(name string) *site {
 		s.sites[name] = st
 	}
 	return st
+}
+
+// connectionRate is the site's limit, as far as it is this process's.
+func (st *site) connectionRate() shaping.Rate {
+	if !st.window.shared {
+		return st.limits.ConnectionRate
+	}
+	return st.window.slowed(st.limits).ConnectionRate
 }
 
 // inOrder returns the sites that match by name, so that a run can be replayed.
@@ -99,6 +120,46 @@ func (s *State) learn(now time.Time, domain, name string) {
 	for _, l := range st.withdraw(func(l *lane) bool { return l.Domain == domain }) {
 		s.enlist(now, l)
 	}
+}
+
+// divert has a lane wait at the site to which a job of it was rerouted, so that the others don't come there by way of their own
+// domain's. If only some jobs of the lane are rerouted, it waits where the last one went.
+func (s *State) divert(now time.Time, l queue.Lane, name string) {
+	if s.detours[l] == name {
+		return
+	}
+	if len(s.detours) >= maxSites {
+		clear(s.detours)
+	}
+	s.detours[l] = name
+	s.reseat(now, s.lanes[l])
+}
+
+// undivert has a lane wait at its domain's site again.
+func (s *State) undivert(now time.Time, l queue.Lane) {
+	if _, ok := s.detours[l]; ok {
+		delete(s.detours, l)
+		s.reseat(now, s.lanes[l])
+	}
+}
+
+// undivertAll does so with all lanes, since what is rerouted may have changed.
+func (s *State) undivertAll(now time.Time) {
+	lanes := slices.SortedFunc(maps.Keys(s.detours), func(a, b queue.Lane) int { return compareLanes(&lane{Lane: a}, &lane{Lane: b}) })
+	for _, l := range lanes {
+		s.undivert(now, l)
+	}
+}
+
+// reseat moves a ready lane, which may be nil, to the site where it is to wait.
+func (s *State) reseat(now time.Time, l *lane) {
+	if l == nil || l.place != ready || l.site.name == s.laneSite(&l.Lane) {
+		return
+	}
+	st := l.site
+	st.line(&l.Lane).remove(l.Tenant, l)
+	s.touch(st)
+	s.enlist(now, l)
 }
 
 // line is where a lane waits at the site.

@@ -27,6 +27,7 @@ type Site struct {
 	Limits      shaping.Limits // in force
 	Slowed      []string       // the rules for replies by which they are lower than usual
 	Window      int            // connections that it may have now
+	Share       int            // of the site's connections, if others use it too
 	Connections int
 	Greeted     int // of these, with a session
 	Idle        int
@@ -93,7 +94,7 @@ func (s *State) Snapshot(now time.Time) Snapshot {
 
 func (st *site) snapshot(now time.Time) Site {
 	n := Site{
-		Name: st.name, Window: st.window.size(now, st.limits), Limits: st.window.limits(now, st.limits), Connections: st.workers,
+		Name: st.name, Window: st.window.size(now, st.limits), Limits: st.window.ordered(st.limits), Share: st.window.part, Connections: st.workers,
 		Greeted: st.greeted, Idle: len(st.idle), InHand: st.inHand(), Said: st.said,
 	}
 	n.Said.Codes = slices.Clone(st.said.Codes)
@@ -115,3 +116,41 @@ func (st *site) snapshot(now time.Time) Site {
 
 // SiteOf returns the site that a domain is known, or taken, to belong to.
 func (s *State) SiteOf(domain string) string { return s.siteName(domain) }
+
+// Sight is what is known of one job.
+type Sight struct {
+	Site        string // its domain's
+	PausedUntil time.Time
+	Why         string
+	UnderWay    bool // it is with a worker, or being committed
+	InHand      bool // it is claimed, and waits for a connection
+}
+
+// Look returns what is known of a job. It costs more if the job is leased.
+func (s *State) Look(now time.Time, j *queue.Job) Sight {
+	_, underWay := s.unsettled[j.Key]
+	n := Sight{Site: s.siteName(j.Domain), UnderWay: underWay}
+	if st := s.sites[n.Site]; st != nil {
+		if until, why := st.window.pausedUntil(now); until.After(now) {
+			n.PausedUntil, n.Why = until, why
+		}
+	}
+	if j.Leased.After(now) && !underWay {
+		for _, st := range s.sites {
+			n.InHand = n.InHand || st.has(j.Key)
+		}
+	}
+	return n
+}
+
+// has reports whether a job is in hand.
+func (st *site) has(k queue.Key) bool {
+	for p := range st.hand {
+		for q := range st.hand[p] {
+			if slices.ContainsFunc(st.hand[p][q], func(j *queue.Job) bool { return j.Key == k }) {
+				return true
+			}
+		}
+	}
+	return false
+}

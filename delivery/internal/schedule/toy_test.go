@@ -37,6 +37,7 @@ type toy struct {
 	from       string
 	mostInHand int // over all sites, after any step, if counts
 	counts     bool
+	asks       int // for new shares
 }
 
 type toyWorker struct {
@@ -138,6 +139,8 @@ func (w *toy) step(e Event) {
 			w.after(0, func() { w.closed(a.Worker) })
 		case Admission:
 			a.Answer <- a.OK
+		case Ask:
+			w.asks++
 		}
 	}
 	if w.counts {

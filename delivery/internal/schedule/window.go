@@ -62,6 +62,11 @@ type window struct {
 
 	orders []slowdown
 	heard  time.Time // when there was feedback last
+
+	since  time.Time // when what keeps the site back was found out; zero: nothing does
+	own    bool      // by this process, which is to tell others
+	shared bool      // with other processes, ...
+	part   int       // ... of whose connections so many are this one's
 }
 
 // size returns how many connections may be open or opening; 0 while the site pauses.
@@ -69,6 +74,8 @@ func (w *window) size(now time.Time, l shaping.Limits) int {
 	w.pass(now)
 	switch {
 	case now.Before(w.until):
+		return 0
+	case w.shared && w.part == 0:
 		return 0
 	case w.probing:
 		return 1
@@ -114,6 +121,7 @@ func (w *window) met(now time.Time, open int, l shaping.Limits) {
 	}
 	if w.probing {
 		w.probing, w.until, w.why = false, now, ""
+		w.own = w.own && len(w.orders) > 0
 	}
 	w.dialogues++
 	w.prove(now, open)
@@ -179,6 +187,7 @@ func (w *window) rest(now time.Time, text string, l shaping.Limits, r *rand.Rand
 func (w *window) die(now time.Time, text string, l shaping.Limits, r *rand.Rand) {
 	w.paused = min(max(2*w.paused, l.Rest), maxRests*l.Rest)
 	w.pause(now.Add(jitter(w.paused-w.paused/5, 2*w.paused/5, r)), text)
+	w.since, w.own = now, true
 	if w.hold <= minHold { // what it said only once, it may have said on its way down
 		w.ceiling, w.hold, w.held = 0, 0, time.Time{}
 	}
@@ -225,6 +234,7 @@ func (w *window) flush() {
 	w.failures, w.paused, w.orders = 0, 0, nil
 	w.until, w.why = time.Time{}, ""
 	w.held = time.Time{}
+	w.since, w.own = time.Time{}, false
 }
 
 // idle reports whether a new window would do as well.
@@ -252,7 +262,7 @@ func (w *window) pass(now time.Time) {
 	if quiet < windowMemory || len(w.orders) > 0 {
 		return
 	}
-	fresh := window{heard: w.heard}
+	fresh := window{heard: w.heard, shared: w.shared, part: w.part}
 	if w.ceiling > 0 && quiet < ceilingMemory {
 		fresh.ceiling, fresh.hold, fresh.held, fresh.dialogues = w.ceiling, w.hold, w.held, w.dialogues
 	}
@@ -261,7 +271,7 @@ func (w *window) pass(now time.Time) {
 
 // shift moves the window's times with a clock that was set back, so that what is left of a pause stays what it was.
 func (w *window) shift(by time.Duration) {
-	for _, t := range []*time.Time{&w.heard, &w.until, &w.held} {
+	for _, t := range []*time.Time{&w.heard, &w.until, &w.held, &w.since} {
 		if !t.IsZero() {
 			*t = t.Add(by)
 		}

@@ -32,9 +32,11 @@ func (w *window) order(now time.Time, o shaping.Order, r *rand.Rand) {
 	case shaping.Pause:
 		w.hear(now)
 		w.pause(until, o.Rule)
+		w.since, w.own = now, true
 	case shaping.Slow:
 		w.hear(now)
 		w.slow(slowdown{o, until})
+		w.since, w.own = now, true
 	}
 }
 
@@ -75,8 +77,17 @@ func (w *window) eases() (first time.Time) {
 	return first
 }
 
-// slowed returns l as the slowdowns leave it.
+// slowed returns l as the slowdowns leave it, and of that this process's share.
 func (w *window) slowed(l shaping.Limits) shaping.Limits {
+	l = w.ordered(l)
+	if w.shared {
+		l = portion(l, w.part)
+	}
+	return l
+}
+
+// ordered returns l as the slowdowns leave it.
+func (w *window) ordered(l shaping.Limits) shaping.Limits {
 	for i := range w.orders {
 		l = l.Slowed(w.orders[i].Order)
 	}

@@ -38,7 +38,7 @@ func (s *State) hire(now time.Time, st *site, j *queue.Job) Worker {
 // opens counts a connection that is about to be made.
 func (s *State) opens(now time.Time, w *worker) {
 	w.since, w.done = now, 0
-	w.site.rate.connections.Take(w.site.limits.ConnectionRate, now)
+	w.site.rate.connections.Take(w.site.connectionRate(), now)
 	s.countOpening(w.site, +1)
 }
 
@@ -65,12 +65,16 @@ func (s *State) routed(now time.Time, e Routed) []Action {
 	if w == nil || w.job == nil {
 		return []Action{Admission{e, false}}
 	}
-	if !e.Detour {
-		s.learn(now, w.job.Domain, e.Site)
-	}
 	l := w.job.Lane()
+	if e.Detour {
+		s.divert(now, l, e.Site)
+	} else {
+		s.learn(now, l.Domain, e.Site)
+		s.undivert(now, l)
+	}
 	pause := s.pausedJob(now, e.Site, w.job, &l)
-	ok := !s.draining && pause == nil
+	ok := !s.draining && s.mayBegin() && pause == nil
+	s.join(s.site(e.Site))
 	if from := w.site; from.name != e.Site {
 		to := s.site(e.Site)
 		s.touch(from)
@@ -80,8 +84,9 @@ func (s *State) routed(now time.Time, e Routed) []Action {
 		if ok = ok && !w.greeted && len(to.idle) == 0 && s.admits(now, to); ok {
 			s.move(now, w, to)
 		}
-	} else if e.Dial && w.greeted {
-		if ok = ok && s.reopens(now, from); ok {
+	} else if e.Dial {
+		ok = ok && s.mayDial(from)
+		if ok = ok && (!w.greeted || s.reopens(now, from)); ok && w.greeted {
 			w.greeted = false
 			from.greeted--
 			s.opens(now, w)
@@ -111,7 +116,7 @@ func (s *State) routed(now time.Time, e Routed) []Action {
 
 // admits reports whether a site has a slot for a worker that comes from another one.
 func (s *State) admits(now time.Time, to *site) bool {
-	return to.workers < to.window.size(now, to.limits) &&
+	return s.openable(now, to) > 0 &&
 		to.mayConnect(now) &&
 		!to.rate.messages.Next(to.window.limits(now, to.limits).MessageRate, now).After(now)
 }
@@ -184,6 +189,9 @@ func (st *site) hear(now time.Time, f Feedback, s *State) {
 	for _, o := range f.Orders {
 		st.window.order(now, o, s.config.Rand)
 	}
+	if s.config.Shared && st.window.own && st.window.since.Equal(now) {
+		s.renew = true
+	}
 }
 
 // close notes that a worker has, or will have, no session any more.
@@ -234,4 +242,7 @@ func (s *State) closed(e Closed) {
 	delete(s.workers, w.name)
 	w.site.workers--
 	s.touch(w.site)
+	if st := w.site; st.owes && st.workers <= st.window.part {
+		st.owes, s.renew = false, true
+	}
 }

@@ -31,13 +31,16 @@ type Result struct {
 	Verdict retry.Verdict
 	Wait    time.Duration // no next attempt before, as far as Rules.MaxWait allows
 	QueueID string        // the name that the server has given the message, if it has said so
+	DSN     bool          // the server understands NOTIFY: if it has taken the message, it tells of success itself
+
+	TLS      string // protocol version of the connection that Reply came on, "" for plaintext or none
+	Verified bool   // its certificate proved the host's name
 }
 
 // Attempt is what an attempt has found out.
 type Attempt struct {
 	Began   time.Time
 	Took    time.Duration
-	TLS     string   // protocol version of the last connection, "" for plaintext
 	Results []Result // for each of the job's recipients; nil: nothing was tried
 }
 
@@ -90,7 +93,7 @@ func (r *Rules) Finish(j *queue.Job, a *Attempt, now time.Time, random *rand.Ran
 func record(j *queue.Job, a *Attempt) {
 	j.Tries++
 	j.Lapses = 0
-	done := queue.Attempt{Time: a.Began, Took: a.Took, TLS: a.TLS, Uncertain: a.Uncertain()}
+	done := queue.Attempt{Time: a.Began, Took: a.Took, Uncertain: a.Uncertain()}
 	most := 0
 	for i := range a.Results {
 		res, rcpt := &a.Results[i], &j.Recipients[i]
@@ -98,16 +101,19 @@ func record(j *queue.Job, a *Attempt) {
 			continue
 		}
 		rcpt.Reply = res.Reply
+		if res.QueueID != "" {
+			done.QueueID = res.QueueID
+		}
 		switch res.Verdict.Outcome {
 		case retry.Delivered:
-			rcpt.State, rcpt.Uncertain = queue.Delivered, false
+			rcpt.State, rcpt.Decided, rcpt.Uncertain = queue.Delivered, a.Began.Add(a.Took), false
 		case retry.Permanent:
-			rcpt.State = queue.Failed
+			rcpt.State, rcpt.Decided = queue.Failed, a.Began.Add(a.Took)
 		case retry.Uncertain:
 			rcpt.Uncertain = true
 		}
 		if w := weight(res.Verdict.Outcome); w > most {
-			done.Reply, most = res.Reply, w
+			done.Reply, done.TLS, done.Verified, most = res.Reply, res.TLS, res.Verified, w
 		}
 	}
 	j.Attempts = append(j.Attempts, done)
@@ -137,12 +143,12 @@ func (r *Rules) reschedule(j *queue.Job, a *Attempt, now time.Time, random *rand
 		return
 	}
 	if !j.Message.Expires.After(now) {
-		giveUp(j, "The message expired before it could be delivered.")
+		giveUp(j, now, "The message expired before it could be delivered.")
 		return
 	}
 	due := r.due(j, a, now, random)
 	if due.IsZero() {
-		giveUp(j, fmt.Sprintf("It was given up after %d attempts.", j.Tries))
+		giveUp(j, now, fmt.Sprintf("It was given up after %d attempts.", j.Tries))
 		return
 	}
 	j.Due = due
@@ -191,10 +197,10 @@ func lastReply(j *queue.Job) queue.Reply {
 	return queue.Reply{}
 }
 
-func giveUp(j *queue.Job, why string) {
+func giveUp(j *queue.Job, now time.Time, why string) {
 	for i := range j.Recipients {
 		if rcpt := &j.Recipients[i]; rcpt.State == queue.Pending {
-			rcpt.State, rcpt.Reason = queue.Failed, why
+			rcpt.State, rcpt.Decided, rcpt.Reason = queue.Failed, now, why
 		}
 	}
 }

@@ -87,10 +87,18 @@ func TestConclude(t *testing.T) {
 				r.Retry = rules().Retry
 			}
 			j := newJob(make([]string, len(c.results))...)
-			r.Conclude(j, &Attempt{Began: now, Took: time.Second, TLS: "TLS 1.3", Results: c.results}, now, nil)
+			for i := range c.results {
+				c.results[i].TLS = "TLS 1.3"
+			}
+			r.Conclude(j, &Attempt{Began: now, Took: time.Second, Results: c.results}, now, nil)
 			r.Finish(j, &Attempt{}, now, nil)
 			if states(j) != c.states {
 				t.Errorf("recipients are %s, want %s", states(j), c.states)
+			}
+			for _, rcpt := range j.Recipients {
+				if rcpt.State == queue.Pending != rcpt.Decided.IsZero() || rcpt.Decided.After(now.Add(time.Second)) {
+					t.Errorf("it was decided %v: %+v", rcpt.Decided, rcpt)
+				}
 			}
 			wait := ""
 			switch {
@@ -117,11 +125,17 @@ func TestWeightiestReply(t *testing.T) {
 	all := []Result{
 		result(retry.Delivered, 250, ""), result(retry.Permanent, 550, ""), result(retry.Temporary, 450, ""), result(retry.Uncertain, 0, "lost"),
 	}
+	all[0].QueueID, all[0].TLS, all[0].Verified = "4c8xyz", "TLS 1.2", true
+	all[2].TLS = "TLS 1.3"
 	for n := 1; n <= len(all); n++ {
 		j := newJob(make([]string, n)...)
 		rules().Conclude(j, &Attempt{Began: start, Results: all[:n]}, start, nil)
-		if got := j.Attempts[0].Reply.Code; got != all[n-1].Reply.Code {
-			t.Errorf("of %d replies, %d stands for the attempt", n, got)
+		a := j.Attempts[0]
+		if a.Reply.Code != all[n-1].Reply.Code || a.TLS != all[n-1].TLS || a.Verified != all[n-1].Verified {
+			t.Errorf("of %d replies, %+v stands for the attempt", n, a)
+		}
+		if a.QueueID != "4c8xyz" {
+			t.Errorf("the server that has taken the message calls it %q", a.QueueID)
 		}
 	}
 }

@@ -57,6 +57,15 @@ func octets(what string, got, want []byte) error {
 	return fmt.Errorf("%s: %d octets, which differ at %d from the %d that were promised", what, len(got), at, len(want))
 }
 
+// untraced is a message without the Received field that Enqueue has put on top, of two lines.
+func untraced(data []byte) []byte {
+	lines := bytes.SplitAfterN(data, []byte("\r\n"), 3)
+	if len(lines) < 3 || !bytes.HasPrefix(lines[0], []byte("Received: by ")) {
+		return data
+	}
+	return lines[2]
+}
+
 // field is the value of a message's header field, "" if it has none.
 func field(data []byte, name string) string {
 	m, err := mail.ReadMessage(bytes.NewReader(data))

@@ -45,7 +45,7 @@ func killed(ctx context.Context, w *world) error {
 	}
 	return errors.Join(
 		equal("attempts", outcomes(attempts), "delivered"),
-		octets("message", got.Data, crlf(lastLetter())),
+		octets("message", untraced(got.Data), crlf(lastLetter())),
 	)
 }
 

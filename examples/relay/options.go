@@ -44,6 +44,9 @@ func parseOptions(args []string, w io.Writer) (*options, error) {
 	flags.Func("log", "`format` of the log: text or json (default text)", o.setLog)
 	flags.Func("retry", "`waits` between attempts, the last one repeated, such as 1m,5m,30m; no other wait is longer than the longest of them", o.setRetry)
 	flags.Func("expire", "`time` after which delivery is given up, such as 5d", o.setExpire)
+	flags.Func("delay", "`time` after which senders who ask for it are told of a delay (default 4h)", o.setDelay)
+	flags.StringVar(&o.delivery.Postmaster, "postmaster", "", "`address` that is told of reports that can't be delivered")
+	nullSender := flags.String("null-sender", "", "`address` that the server of -relay is told for mail from <>, if it refuses that")
 	relay := flags.String("relay", "", "`URL` of the server that gets all mail, such as smtp://host:port; without it, mail goes to the MX hosts of its domains")
 	dns := flags.String("dns", "", "`address` of the name server to ask for MX hosts; without it, those of the system")
 	port := flags.Uint("port", 25, "`port` of MX hosts")
@@ -61,13 +64,15 @@ func parseOptions(args []string, w io.Writer) (*options, error) {
 		return nil, fmt.Errorf("%q is not a flag", flags.Arg(0))
 	case o.policies && *relay != "":
 		return nil, errors.New("-policies is about MX hosts, and -relay has none")
+	case *nullSender != "" && *relay == "":
+		return nil, errors.New("-null-sender is about the server of -relay")
 	case o.maxSize <= 0 || o.maxSize > math.MaxInt32:
 		return nil, fmt.Errorf("-max-size %d is not from 1 to %d", o.maxSize, math.MaxInt32)
 	}
 	o.delivery.Hostname = o.hostname
-	o.delivery.MaxSize = o.maxSize + maxTrace
+	o.delivery.MaxSize = o.maxSize
 	if *relay != "" {
-		o.delivery.Router, err = parseRelay(*relay)
+		o.delivery.Router, err = parseRelay(*relay, *nullSender)
 	} else {
 		o.delivery.Router, err = newResolver(o.hostname, *dns, *port, *allowPrivate)
 	}
@@ -100,6 +105,11 @@ func (o *options) setExpire(s string) (err error) {
 	return err
 }
 
+func (o *options) setDelay(s string) (err error) {
+	o.delivery.DelayAfter, err = parseDuration(s)
+	return err
+}
+
 // parseDuration reads what time.ParseDuration does, with days as well: 90m, 5d, 1d12h.
 func parseDuration(s string) (time.Duration, error) {
 	const day = 24 * time.Hour
@@ -124,11 +134,12 @@ func parseDuration(s string) (time.Duration, error) {
 	return sum, nil
 }
 
-func parseRelay(url string) (mx.Router, error) {
+func parseRelay(url, nullSender string) (mx.Router, error) {
 	r, err := mx.ParseRelay(url)
 	if err != nil {
 		return nil, fmt.Errorf("-relay: %w", err)
 	}
+	r.NullSender = nullSender
 	return r, nil
 }
 

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +21,6 @@ const (
 	writeTimeout  = time.Minute
 	maxRecipients = 1000
 	maxLine       = 64 << 10 // octets; lines of a message that are shorter, but too long, are refused politely
-	maxTrace      = 1024     // octets of a Received field, at most
 )
 
 // newServer returns the server that takes mail for sender, from the connections of a [listener].
@@ -34,7 +30,7 @@ func newServer(sender *delivery.Sender, hostname string, maxSize int64, log *slo
 		if !ok {
 			return nil, errors.New("not a connection of the listener")
 		}
-		return &session{sender: sender, hostname: hostname, helo: c.Hostname(), conn: accepted}, nil
+		return &session{sender: sender, helo: c.Hostname(), conn: accepted}, nil
 	}))
 	s.Domain = hostname
 	s.MaxMessageBytes = maxSize // the server refuses one of exactly this size, too, since it counts before it sees the end
@@ -50,14 +46,13 @@ func newServer(sender *delivery.Sender, hostname string, maxSize int64, log *slo
 
 // session is one client. It collects an envelope, and enqueues the message when it comes.
 type session struct {
-	sender   *delivery.Sender
-	hostname string
-	helo     string // what the client calls itself
-	conn     *conn
+	sender *delivery.Sender
+	helo   string // what the client calls itself
+	conn   *conn
 
-	mu      sync.Mutex       // guards what follows: BDAT reads the message in a goroutine of its own
-	message delivery.Message // Key is set from MAIL on
-	id      queue.ID         // that Key stands for; known from the first recipient on
+	mu      sync.Mutex // guards what follows: BDAT reads the message in a goroutine of its own
+	begun   bool       // there was a MAIL
+	message delivery.Message
 }
 
 // Reset forgets the envelope.
@@ -67,36 +62,36 @@ func (s *session) Reset() { s.take() }
 func (s *session) Logout() error { return nil }
 
 // take returns the envelope, and forgets it.
-func (s *session) take() (delivery.Message, queue.ID) {
+func (s *session) take() delivery.Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m, id := s.message, s.id
-	s.message, s.id = delivery.Message{}, ""
-	return m, id
+	m := s.message
+	s.begun, s.message = false, delivery.Message{}
+	return m
 }
 
-// Mail begins a transaction. Its message gets a key, from which follows the ID that the Received field gives.
+// Mail begins a transaction.
 func (s *session) Mail(from string, o *smtp.MailOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.message.Key != "" {
+	if s.begun {
 		return reply(503, smtp.EnhancedCode{5, 5, 1}, "There is a sender already")
 	}
 	m := delivery.Message{
-		Key:        rand.Text(),
 		From:       requote(from),
+		Client:     s.client(o.UTF8),
 		UTF8:       o.UTF8,
 		Return:     queue.Return(o.Return),
 		EnvelopeID: o.EnvelopeID,
 	}
 	var field *delivery.FieldError // that there are no recipients yet is one, too
-	if _, err := s.sender.Prepare(m); errors.As(err, &field) && field.Field == "From" {
+	if errors.As(m.Check(), &field) && field.Field == "From" {
 		return reply(553, smtp.EnhancedCode{5, 1, 7}, "Sender "+printable(field.Err))
 	}
 	if err := checkUTF8(from, o.UTF8); err != nil {
 		return err
 	}
-	s.message = m
+	s.begun, s.message = true, m
 	return nil
 }
 
@@ -110,14 +105,12 @@ func (s *session) Rcpt(to string, o *smtp.RcptOptions) error {
 	}
 	alone := s.message
 	alone.From, alone.To = "", []delivery.Recipient{r} // the sender was checked before
-	entry, err := s.sender.Prepare(alone)
-	if err != nil {
+	if err := alone.Check(); err != nil {
 		return answer(err)
 	}
 	if err := checkUTF8(to, s.message.UTF8); err != nil {
 		return err
 	}
-	s.id = entry.Message.ID
 	s.message.To = append(s.message.To, r)
 	return nil
 }
@@ -125,9 +118,9 @@ func (s *session) Rcpt(to string, o *smtp.RcptOptions) error {
 // Data enqueues the message. The server answers with what it returns, which is an [smtp.SMTPError] for success, too.
 func (s *session) Data(r io.Reader) error {
 	defer s.conn.transfer()()
-	m, id := s.take()
+	m := s.take()
 	body := &incoming{r: r, conn: s.conn}
-	m.Body = io.MultiReader(strings.NewReader(s.received(id, m.UTF8)), body)
+	m.Body = body
 	receipt, err := s.sender.Enqueue(context.Background(), m)
 	switch {
 	case body.broken:
@@ -139,35 +132,16 @@ func (s *session) Data(r io.Reader) error {
 	return reply(250, smtp.EnhancedCode{2, 0, 0}, "OK: queued as "+string(receipt.ID))
 }
 
-// received is the trace field that each server puts on top of a message (RFC 5321, section 4.4).
-func (s *session) received(id queue.ID, utf8 bool) string {
-	protocol := "ESMTP"
+// client is what the message's Received field says of who it came from.
+func (s *session) client(utf8 bool) delivery.Client {
+	c := delivery.Client{Name: s.helo, Protocol: "ESMTP"}
 	if utf8 {
-		protocol = "UTF8SMTP"
+		c.Protocol = "UTF8SMTP"
 	}
-	return fmt.Sprintf("Received: from %s (%s)\r\n\tby %s with %s id %s;\r\n\t%s\r\n",
-		heloName(s.helo), literal(s.conn.RemoteAddr()), s.hostname, protocol, id, time.Now().Format(time.RFC1123Z))
-}
-
-// heloName is the name that a client gave, if it can stand in a header field.
-func heloName(s string) string {
-	foreign := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.:[]", r)
+	if a, ok := s.conn.RemoteAddr().(*net.TCPAddr); ok {
+		c.Addr = a.AddrPort().Addr()
 	}
-	if s == "" || len(s) > 255 || strings.ContainsFunc(s, foreign) {
-		return "unknown"
-	}
-	return s
-}
-
-// literal is an address literal (RFC 5321, section 4.1.3).
-func literal(a net.Addr) string {
-	ap, _ := netip.ParseAddrPort(a.String())
-	addr := ap.Addr().Unmap().WithZone("")
-	if addr.Is6() {
-		return "[IPv6:" + addr.String() + "]"
-	}
-	return "[" + addr.String() + "]"
+	return c
 }
 
 // incoming is the data of a message on its way in.

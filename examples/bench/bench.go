@@ -33,7 +33,25 @@ func newBench(o *options, warn io.Writer) (*bench, error) {
 		b.close()
 		return nil, fmt.Errorf("the sink at %s: %w", addr, err)
 	}
+	if o.queue == ownPostgres {
+		url, stop, err := ownDatabase(o.dir)
+		if err != nil {
+			b.close()
+			return nil, err
+		}
+		o.queue = url
+		b.alsoClose(stop)
+	}
 	return b, nil
+}
+
+// alsoClose has close call f first.
+func (b *bench) alsoClose(f func()) {
+	after := b.close
+	b.close = func() {
+		f()
+		after()
+	}
 }
 
 func (b *bench) connect(addr string) error {
@@ -52,11 +70,7 @@ func (b *bench) connect(addr string) error {
 		return err
 	default:
 		b.counter = r
-		stop := b.close
-		b.close = func() {
-			r.close()
-			stop()
-		}
+		b.alsoClose(r.close)
 	}
 	return nil
 }

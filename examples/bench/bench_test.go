@@ -192,12 +192,12 @@ func TestFigure(t *testing.T) {
 
 func TestOptionsRefuse(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
-		{"-queue postgres://localhost/mail", "-queue postgres://...: there is no PostgreSQL backend yet; use bolt or mem"},
-		{"-queue file", `-queue "file" is neither bolt nor mem`},
+		{"-queue file", `-queue "file" is neither bolt nor mem nor postgres://`},
 		{"-mode fast", `-mode "fast" is none of`},
 		{"-messages 0", "-messages 0 is not from 1 to"},
 		{"-size 10", "-size 10 is not from"},
 		{"-mode drain -target localhost:25", "-target gets its messages at a steady rate"},
+		{"-mode river -queue bolt", "-mode river needs a -queue in PostgreSQL"},
 		{"mail", `"mail" is not a flag`},
 	} {
 		_, err := parseOptions(strings.Fields(tt.args), os.Stderr)

@@ -26,7 +26,7 @@ func (b *outbox) fill(ctx context.Context, n int, message func(i int) delivery.M
 			m := message(i)
 			m.From, m.Body = bounces, bytes.NewReader(text)
 			var e *queue.Entry
-			if e, failed = b.sender.Prepare(m); failed != nil || !yield(e) {
+			if e, failed = b.sender.Prepare(ctx, m); failed != nil || !yield(e) {
 				return
 			}
 		}

@@ -16,6 +16,7 @@ var modes = map[string]func(*bench, context.Context) (any, error){
 	"depth":   (*bench).deepen,
 	"sink":    (*bench).sinkAlone,
 	"relay":   (*bench).relay,
+	"river":   (*bench).river,
 }
 
 func modeNames() []string { return slices.Sorted(maps.Keys(modes)) }

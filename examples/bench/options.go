@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -38,15 +39,15 @@ func parseOptions(args []string, w io.Writer) (*options, error) {
 	flags.IntVar(&o.messages, "messages", 20000, "`number` of messages")
 	flags.IntVar(&o.size, "size", 10240, "`octets` of a message")
 	flags.IntVar(&o.domains, "domains", 100, "`number` of domains, each a site of its own")
-	flags.IntVar(&o.concurrency, "concurrency", 0, "`number` of callers of Enqueue (default 256), or of connections to a mail server (default 50: more make Postfix slower)")
-	flags.StringVar(&o.queue, "queue", "bolt", "`kind` of queue: bolt or mem")
+	flags.IntVar(&o.concurrency, "concurrency", 0, "`number` of callers of Enqueue (default 256, in mode river 16), or of connections to a mail server (default 50: more make Postfix slower)")
+	flags.StringVar(&o.queue, "queue", "", "`kind` of queue: bolt (the default), mem, or the address of a PostgreSQL database (postgres://...), in which queues have schemas of their own while they are used; postgres: alone is a server that is started for that")
 	flags.StringVar(&o.sink, "sink", "", "`address` of the server that gets all mail; without it, a sink in another process")
 	flags.StringVar(&o.target, "target", "", "`address` of a mail server that gets the messages instead of Enqueue, and sends them on to -sink")
 	flags.IntVar(&o.pid, "pid", 0, "`number` of the process that -target is, with its children; without it, what it uses is not known")
 	flags.StringVar(&o.dir, "dir", "", "`folder` for queues; without it, that of the system for temporary files")
 	flags.IntVar(&o.rounds, "rounds", 3, "`times` to take turns in modes that compare; figures are medians")
 	flags.IntVar(&o.depth, "depth", 0, "`number` of messages that wait in the queue in modes drain (default 100000), dead and depth (default 1000000)")
-	flags.IntVar(&o.total, "total", 0, "delivery.Config's Concurrency: `connections` of the Sender at once (default the Sender's own)")
+	flags.IntVar(&o.total, "total", 0, "delivery.Config's Concurrency: `connections` of the Sender at once (default the Sender's own; in mode river 100)")
 	flags.StringVar(&o.serve, "serve", "", "be a sink at this `address`, and nothing else")
 	flags.StringVar(&o.cpuProfile, "cpuprofile", "", "`file` for a profile of processor time")
 	flags.StringVar(&o.memProfile, "memprofile", "", "`file` for a profile of allocations")
@@ -61,12 +62,22 @@ func parseOptions(args []string, w io.Writer) (*options, error) {
 	case flags.NArg() > 0:
 		return nil, fmt.Errorf("%q is not a flag", flags.Arg(0))
 	}
-	if o.concurrency == 0 && (o.mode == "relay" || o.target != "") {
-		o.concurrency = 50
-	} else if o.concurrency == 0 {
-		o.concurrency = 256
-	}
+	o.withDefaults()
 	return o, o.check()
+}
+
+// withDefaults fills in what depends on the mode.
+func (o *options) withDefaults() {
+	switch {
+	case o.mode == "river":
+		o.queue = cmp.Or(o.queue, ownPostgres)
+		o.concurrency = cmp.Or(o.concurrency, 16)
+		o.total = cmp.Or(o.total, 100)
+	case o.mode == "relay" || o.target != "":
+		o.concurrency = cmp.Or(o.concurrency, 50)
+	}
+	o.queue = cmp.Or(o.queue, "bolt")
+	o.concurrency = cmp.Or(o.concurrency, 256)
 }
 
 func (o *options) check() error {
@@ -90,12 +101,17 @@ func (o *options) check() error {
 	switch {
 	case !slices.Contains(modeNames(), o.mode):
 		return fmt.Errorf("-mode %q is none of %s", o.mode, strings.Join(modeNames(), ", "))
-	case strings.HasPrefix(o.queue, "postgres://"), strings.HasPrefix(o.queue, "postgresql://"):
-		return errors.New("-queue postgres://...: there is no PostgreSQL backend yet; use bolt or mem")
-	case o.queue != "bolt" && o.queue != "mem":
-		return fmt.Errorf("-queue %q is neither bolt nor mem", o.queue)
+	case o.queue != "bolt" && o.queue != "mem" && !o.postgres():
+		return fmt.Errorf("-queue %q is neither bolt nor mem nor postgres://", o.queue)
+	case o.mode == "river" && !o.postgres():
+		return fmt.Errorf("-mode river needs a -queue in PostgreSQL, not in %s", o.queue)
 	case o.target != "" && o.mode != "steady":
 		return fmt.Errorf("-target gets its messages at a steady rate: there is no -mode %s for it", o.mode)
 	}
 	return nil
+}
+
+// postgres reports whether the queue is in PostgreSQL.
+func (o *options) postgres() bool {
+	return o.queue == ownPostgres || strings.HasPrefix(o.queue, "postgres://") || strings.HasPrefix(o.queue, "postgresql://")
 }

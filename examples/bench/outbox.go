@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -21,17 +22,24 @@ import (
 
 // outbox is a queue of its own and the Sender that works on it.
 type outbox struct {
-	queue  queue.Queue
-	sender *delivery.Sender
-	watch  *watch
-	dir    string // "" if the queue is in memory
-	close  func() error
+	queue   queue.Queue
+	sender  *delivery.Sender
+	watch   *watch
+	dir     string // "" if the queue is in memory or a database
+	foreign bool   // the queue is another process's, so its syncs and writes are not known
+	close   func() error
 }
 
 // openOutbox makes a queue in a new folder below dir.
 func openOutbox(o *options, routes router, w *watch) (_ *outbox, err error) {
 	b := &outbox{queue: memqueue.New(), watch: w, close: func() error { return nil }}
-	if o.queue == "bolt" {
+	switch {
+	case o.postgres():
+		b.foreign = true
+		if b.queue, b.close, err = openPostgres(o.queue); err != nil {
+			return nil, err
+		}
+	case o.queue == "bolt":
 		if b.dir, err = os.MkdirTemp(o.dir, "bench"); err != nil {
 			return nil, err
 		}
@@ -93,6 +101,10 @@ func (b *outbox) syncs() (float64, error) {
 // used is what this process has used so far, with the syncs of this queue.
 func (b *outbox) used() (u usage, err error) {
 	u = used()
+	if b.foreign {
+		u.syncs, u.written = math.NaN(), math.NaN()
+		return u, nil
+	}
 	u.syncs, err = b.syncs()
 	return u, err
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// server is a mail server that this program has started. It takes mail on loopback and sends all of it to the sink.
+// server is one that this program has started, on loopback: a mail server, which sends all that it takes to the sink, or a database.
 type server struct {
 	addr string
 	cmd  *exec.Cmd

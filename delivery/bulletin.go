@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/postroad/postroad/delivery/internal/notes"
 	"github.com/postroad/postroad/delivery/internal/schedule"
 	"github.com/postroad/postroad/queue"
 )
@@ -128,7 +129,7 @@ func (s *sharing) listen(ctx context.Context) (news []schedule.News) {
 
 // hear reads one bulletin. One that doesn't count any more is removed, and so is one that can't be read: another one will come.
 func (s *sharing) hear(ctx context.Context, n queue.Notes, key string, text []byte, levels map[int]uint64) (b bulletin, err error) {
-	if err := parseNote(text, &b); err != nil || !b.Until.After(s.now()) {
+	if err := notes.Parse(text, &b); err != nil || !b.Until.After(s.now()) {
 		return bulletin{}, n.Set(ctx, key, nil)
 	}
 	return b, s.levels.follow(ctx, n, levels, b.Levels)

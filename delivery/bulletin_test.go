@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/delivery/internal/notes"
 	"github.com/postroad/postroad/delivery/internal/schedule"
 )
 
@@ -18,7 +19,7 @@ func FuzzBulletin(f *testing.F) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, note []byte) {
 		var b bulletin
-		if parseNote(note, &b) != nil {
+		if notes.Parse(note, &b) != nil {
 			return
 		}
 		s := schedule.New(schedule.Config{Total: 10, Shared: true})

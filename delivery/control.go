@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/postroad/postroad/delivery/internal/notes"
 	"github.com/postroad/postroad/delivery/internal/schedule"
 	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/queue"
@@ -100,7 +101,7 @@ func (l *siteLimits) key() string { return limitsPrefix + noteName([]byte(l.Site
 
 // parseLimits reads the note under a key.
 func parseLimits(key string, note []byte) (l siteLimits, err error) {
-	if err := parseNote(note, &l); err != nil {
+	if err := notes.Parse(note, &l); err != nil {
 		return l, fmt.Errorf("delivery: note %.100q: %w", key, err)
 	}
 	if l.key() != key {

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/postroad/postroad/delivery/internal/notes"
 	"github.com/postroad/postroad/delivery/internal/schedule"
 	"github.com/postroad/postroad/mx"
 	"github.com/postroad/postroad/queue"
@@ -52,7 +52,7 @@ func (r *Rule) over(now time.Time) bool { return !r.Until.IsZero() && !r.Until.A
 // parseRule reads the note under a key. What it can't make full sense of is an error: half a rule may be about more mail than
 // the whole.
 func parseRule(key string, note []byte) (r Rule, err error) {
-	if err := parseNote(note, &r); err != nil {
+	if err := notes.Parse(note, &r); err != nil {
 		return r, fmt.Errorf("delivery: note %.100q: %w", key, err)
 	}
 	given := r
@@ -60,19 +60,6 @@ func parseRule(key string, note []byte) (r Rule, err error) {
 		err = fmt.Errorf("delivery: note %.100q: it isn't of this rule", key)
 	}
 	return r, err
-}
-
-// parseNote reads what is known whole, and nothing else.
-func parseNote(note []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(note))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return err
-	}
-	if d.More() {
-		return errors.New("there is something after it")
-	}
-	return nil
 }
 
 // checked returns r in the form in which it is kept, or says what makes no sense.

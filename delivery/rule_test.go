@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/delivery/internal/notes"
 	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/memqueue"
@@ -24,7 +25,7 @@ func FuzzParseRule(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, note []byte) {
 		var guess Rule
-		if parseNote(note, &guess) != nil {
+		if notes.Parse(note, &guess) != nil {
 			return
 		}
 		r, err := parseRule(guess.key(), note)
@@ -61,7 +62,7 @@ func FuzzParseLimits(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, note []byte) {
 		var guess siteLimits
-		if parseNote(note, &guess) != nil {
+		if notes.Parse(note, &guess) != nil {
 			return
 		}
 		l, err := parseLimits(guess.key(), note)

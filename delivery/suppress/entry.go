@@ -1,11 +1,9 @@
 package suppress
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/postroad/postroad/delivery/internal/address"
+	"github.com/postroad/postroad/delivery/internal/notes"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -141,24 +140,11 @@ func (e *Entry) encode() []byte {
 
 // decode reads the note under a key. What it can't make full sense of is an error.
 func decode(key string, note []byte) (e Entry, err error) {
-	if err := parseNote(note, &e); err != nil {
+	if err := notes.Parse(note, &e); err != nil {
 		return Entry{}, fmt.Errorf("note %.600q: %w", key, err)
 	}
 	if e.key() != key {
 		return Entry{}, fmt.Errorf("note %.600q: it isn't of this address", key)
 	}
 	return e, nil
-}
-
-// parseNote reads what is known whole, and nothing else.
-func parseNote(note []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(note))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return err
-	}
-	if d.More() {
-		return errors.New("there is something after it")
-	}
-	return nil
 }

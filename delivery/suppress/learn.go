@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery/internal/address"
+	"github.com/postroad/postroad/delivery/internal/notes"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -137,7 +138,7 @@ func (l *List) failures(ctx context.Context, key string) (f failures, err error)
 	if err != nil {
 		return f, fmt.Errorf("suppress: %w", err)
 	}
-	if note == nil || parseNote(note, &f) != nil || f.Count < 0 {
+	if note == nil || notes.Parse(note, &f) != nil || f.Count < 0 {
 		return failures{}, nil
 	}
 	return f, nil

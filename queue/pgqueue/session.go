@@ -27,12 +27,7 @@ func (s pgxSession) each(ctx context.Context, statement string, args []any, row 
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return eachRow(rows, row)
 }
 
 // sqlSession is a transaction of database/sql.
@@ -44,6 +39,17 @@ func (s sqlSession) each(ctx context.Context, statement string, args []any, row 
 		return err
 	}
 	defer rows.Close()
+	return eachRow(rows, row)
+}
+
+// result is what pgx.Rows and sql.Rows have in common.
+type result interface {
+	Next() bool
+	Scan(...any) error
+	Err() error
+}
+
+func eachRow(rows result, row func(scan func(...any) error) error) error {
 	for rows.Next() {
 		if err := row(rows.Scan); err != nil {
 			return err

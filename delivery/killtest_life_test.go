@@ -86,12 +86,20 @@ func (l life) live() error {
 		stop()
 	}()
 	go func() {
-		// A message that kill after kill has met alone is held: it could be what ends the process. Here it never is.
-		if _, err := s.Release(ctx, delivery.Selector{}); err != nil {
-			fmt.Fprintln(os.Stderr, err)
+		// A message that kill after kill has met alone is held, now or as soon as it is claimed: it could be what ends the process. Here
+		// it never is.
+		release := func() int {
+			n, err := s.Release(ctx, delivery.Selector{})
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+			return n
 		}
+		release()
 		l.enqueue(s)
-		awaitEmpty(q)
+		for awaitEmpty(q); release() > 0; {
+			awaitEmpty(q)
+		}
 		fmt.Println("empty")
 	}()
 	reading := make(chan error, 1)
@@ -143,7 +151,7 @@ func (l life) enqueue(s *delivery.Sender) {
 	workers.Wait()
 }
 
-// awaitEmpty returns when q has no unfinished job. None of them is held any more, so that all are behind the heads of lanes.
+// awaitEmpty returns when q has no unfinished job but those that are held: all others are behind the heads of lanes.
 func awaitEmpty(q queue.Queue) {
 	for empty := false; !empty; time.Sleep(5 * time.Millisecond) {
 		empty = true

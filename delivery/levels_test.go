@@ -103,7 +103,7 @@ func (n *failingNotes) Set(ctx context.Context, key string, value []byte) error 
 
 // A level is the best that was seen, until it fell, for a month.
 func TestLevels(t *testing.T) {
-	now := time.Now()
+	now := time.Now().UTC() // so that a day is one of 24 hours, as what is remembered has it
 	ls := newLevels()
 	want := func(days int, l level) {
 		t.Helper()

@@ -26,6 +26,7 @@ import (
 	"github.com/postroad/postroad/queue/boltqueue"
 	"github.com/postroad/postroad/retry"
 	"github.com/postroad/postroad/smtpclient/smtptest"
+	"github.com/postroad/postroad/smtpclient/smtptest/freeport"
 )
 
 // What a real server shows of TLS is remembered, over a restart of the Sender, and what it loses is waited for.
@@ -161,7 +162,7 @@ func (p *postfix) start() bool {
 		{&p.broken, "-o smtpd_tls_cert_file=none"},
 		{&p.plain, "-o smtpd_tls_security_level=none"},
 	} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := freeport.Listen()
 		must(p.t, err)
 		free = append(free, l)
 		*d.addr = l.Addr().String()

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/smtpclient/smtptest"
+	"github.com/postroad/postroad/smtpclient/smtptest/freeport"
 )
 
 // patience is how long to wait for what must happen. Nothing takes nearly as long; it ends a test that hangs.
@@ -139,7 +140,7 @@ func showLog(t *testing.T, name string) {
 // freePort is a port on loopback at which nobody listens.
 func freePort(t *testing.T) (addr, port string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := freeport.Listen()
 	must(t, err)
 	defer l.Close()
 	_, port, err = net.SplitHostPort(l.Addr().String())

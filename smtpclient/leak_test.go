@@ -36,7 +36,7 @@ func nothingRuns(t *testing.T) {
 
 // stillRunning returns the stacks of goroutines that run the package's code, or were started by it, and don't end.
 func stillRunning() (stacks string) {
-	for range 1000 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		stacks = ""
 		buf := make([]byte, 1<<20)
 		for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
@@ -47,7 +47,6 @@ func stillRunning() (stacks string) {
 		if stacks == "" {
 			break
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 	return stacks
 }

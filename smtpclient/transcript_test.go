@@ -209,11 +209,8 @@ func (c *transcript) beIdle(s *smtpclient.Session) {
 		time.Sleep(idle)
 		return
 	}
-	for range 5000 { // until what the server does has come through the network
-		if !s.Reusable() {
-			return
-		}
-		time.Sleep(time.Millisecond)
+	for end := time.Now().Add(time.Minute); s.Reusable() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond) // until what the server does has come through the network
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/postroad/postroad/smtpclient/smtptest/freeport"
 )
 
 // server is one that this program has started, on loopback: a mail server, which sends all that it takes to the sink, or a database.
@@ -20,7 +22,7 @@ type server struct {
 	done chan struct{} // closed when it has ended
 }
 
-const startLimit = 10 * time.Second
+const startLimit = time.Minute
 
 // startServer runs cmd, which is to listen at addr.
 func startServer(addr string, cmd *exec.Cmd) (*server, error) {
@@ -59,7 +61,7 @@ func (s *server) stop() {
 
 // freeAddr is a loopback address at which nobody listens.
 func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := freeport.Listen()
 	if err != nil {
 		return "", err
 	}

@@ -68,7 +68,7 @@ func TestCutOff(t *testing.T) {
 
 // What comes of a message after the patience with it has ended is not taken for commands.
 func TestStalledMessage(t *testing.T) {
-	l, server, _ := serveOnly(t, time.Second)
+	l, server, _ := serveOnly(t, 3*time.Second) // in which the client says what comes before, however busy the machine is
 	defer shutdown(server, l, patience)
 	c := stalled(t, l)
 	c.expect("451 4.4.2 ")

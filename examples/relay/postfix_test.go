@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/postroad/postroad/smtpclient/smtptest/freeport"
 )
 
 // nobody's user and group own the mailboxes and what smtp-sink writes.
@@ -98,7 +100,7 @@ func openDir(t *testing.T) string {
 // freeAddr is a loopback address at which nobody listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := freeport.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/postroad/postroad/smtpclient/smtptest/freeport"
 )
 
 // nobody is the user that the name server runs as.
@@ -180,7 +182,7 @@ func newFolder(t *testing.T) string {
 // freePort is an address on loopback where nobody listens.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := freeport.Listen()
 	must(t, err)
 	defer l.Close()
 	return l.Addr().String()

@@ -12,12 +12,18 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/postroad/postroad/mx"
+	"github.com/postroad/postroad/smtpclient/smtptest/freeport"
 )
 
-// serve starts a UDP server that sends what respond returns for each query, and returns its address.
+// serve starts a UDP server that sends what respond returns for each query, and returns its address, where nobody listens by TCP.
 func serve(t *testing.T, respond func(query *dns.Msg) []*dns.Msg) string {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	l, err := freeport.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.ListenPacket("udp", l.Addr().String())
+	l.Close()
 	if err != nil {
 		t.Fatal(err)
 	}

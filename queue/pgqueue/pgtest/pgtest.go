@@ -18,6 +18,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/postroad/postroad/smtpclient/smtptest/freeport"
 )
 
 // Variable names a database to use instead of a server of one's own, as a URL or as "key=value" pairs. Its role needs the right
@@ -215,17 +217,19 @@ func (p *program) await(t testing.TB, url string) {
 	}
 }
 
-// binaries finds where initdb and postgres are.
+// binaries finds where initdb and postgres are: in the PATH, or where Debian has them.
 func binaries(t testing.TB) string {
 	t.Helper()
-	if found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres"); len(found) > 0 {
-		return filepath.Dir(found[len(found)-1])
+	if path, err := exec.LookPath("initdb"); err == nil {
+		if path, err = filepath.EvalSymlinks(path); err == nil {
+			return filepath.Dir(path)
+		}
 	}
-	path, err := exec.LookPath("initdb")
-	if err != nil {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if len(found) == 0 {
 		missing(t, "PostgreSQL is not installed, and "+Variable+" not set")
 	}
-	return filepath.Dir(path)
+	return filepath.Dir(found[len(found)-1])
 }
 
 func missing(t testing.TB, what string) {
@@ -253,7 +257,7 @@ func folder(t testing.TB) string {
 
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := freeport.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ func (q *Queue) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) 
 	if err := j.Check(); err != nil {
 		return q.wrap(err)
 	}
-	c := &commit{claims: q.claims, job: j}
+	c := &commit{job: j}
 	size := 1024
 	for _, e := range more {
 		p, err := q.prepare(ctx, e, false)
@@ -34,10 +34,11 @@ func (q *Queue) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) 
 
 // commit stores a job as its holder left it, and more messages with it.
 type commit struct {
-	claims  *claims
 	job     *queue.Job
 	more    []*prepared
 	message *messageRecord // of job, as it is stored; check finds it
+	held    bool           // the lease is held for this commit, see spend
+	spent   bool           // what becomes of it is up to the transaction
 	refused error
 }
 
@@ -47,7 +48,7 @@ func (c *commit) apply(t *tx) error {
 		c.refused = err
 		return nil
 	}
-	t.spent = append(t.spent, old.Key)
+	t.spent, c.spent = append(t.spent, old.Key), true
 	if err := t.claimed().Delete(jobKey(old.Key)); err != nil {
 		return err
 	}
@@ -67,14 +68,13 @@ func (c *commit) apply(t *tx) error {
 }
 
 // check returns the job as it is stored and which of the messages are new. The job is nil if this commit has taken
-// place before. It marks the lease as being spent, so that nobody claims the job before the transaction ends.
+// place before.
 func (c *commit) check(t *tx) (old *jobRecord, fresh []*prepared, err error) {
-	lost := fmt.Errorf("%w: %q", queue.ErrLeaseLost, c.job.Key)
 	if old, err = t.job(c.job.Key); err != nil {
 		return nil, nil, err
 	}
 	if old == nil || c.job.Token == 0 {
-		return nil, nil, lost
+		return nil, nil, c.lost()
 	}
 	if old.Token == c.job.Token {
 		return nil, nil, nil
@@ -96,11 +96,13 @@ func (c *commit) check(t *tx) (old *jobRecord, fresh []*prepared, err error) {
 			fresh = append(fresh, p)
 		}
 	}
-	if !c.claims.spend(c.job.Key, c.job.Token) {
-		return nil, nil, lost
+	if !c.held {
+		return nil, nil, c.lost()
 	}
 	return old, fresh, nil
 }
+
+func (c *commit) lost() error { return fmt.Errorf("%w: %q", queue.ErrLeaseLost, c.job.Key) }
 
 // put stores the job of c in place of old.
 func (c *commit) put(t *tx, old *jobRecord) error {

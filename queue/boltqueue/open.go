@@ -41,6 +41,7 @@ type Queue struct {
 
 	mu      sync.Mutex // guards all below
 	waiting []*member  // the line to the writer
+	enough  int        // the writer rests until so many are in it; below 2: it doesn't rest
 	closed  bool
 	doubt   *doubt // what must be settled before anything is written; nil almost always
 }

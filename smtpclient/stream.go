@@ -174,7 +174,7 @@ func (st *stream) hand(m *message, err error) {
 func (st *stream) text() *text {
 	n := len(st.texts)
 	if n == 0 {
-		return &text{raw: st.s.text.raw}
+		return &text{}
 	}
 	x := st.texts[n-1]
 	st.texts = st.texts[:n-1]

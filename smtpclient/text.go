@@ -17,8 +17,7 @@ const pieceSize = 64 << 10
 // lenient about line ends. A body that consists of CRLF lines without a NUL stays as it is.
 type text struct {
 	r      io.Reader
-	start  int64 // where r was at the beginning, -1 if it can't be set back
-	raw    []byte
+	start  int64  // where r was at the beginning, -1 if it can't be set back
 	buf    []byte // the piece, and what has been read behind it
 	size   int    // of the piece
 	pieces int    // read so far
@@ -31,10 +30,7 @@ type text struct {
 
 // begin makes x the text of r, which may be nil.
 func (x *text) begin(r io.Reader) {
-	*x = text{r: r, raw: x.raw, buf: x.buf[:0], start: -1}
-	if x.raw == nil {
-		x.raw = make([]byte, writeSize)
-	}
+	*x = text{r: r, buf: x.buf[:0], start: -1}
 }
 
 // piece is what next has read.
@@ -110,8 +106,12 @@ func (x *text) read() error {
 		return nil
 	}
 	for range maxEmptyReads {
-		n, err := x.r.Read(x.raw)
-		x.add(withoutNUL(x.raw[:n]))
+		if len(x.buf) == cap(x.buf) {
+			x.buf = slices.Grow(x.buf, writeSize)
+		}
+		room := x.buf[len(x.buf):min(len(x.buf)+writeSize, cap(x.buf))]
+		n, err := x.r.Read(room)
+		x.add(withoutNUL(room[:n]))
 		switch {
 		case err == io.EOF:
 			x.end()
@@ -134,14 +134,15 @@ func withoutNUL(p []byte) []byte {
 	return slices.DeleteFunc(p, func(c byte) bool { return c == 0 })
 }
 
-// add appends p, with its line ends made CRLF. Most texts have no others, and are not taken line by line.
+// add appends p, which was read behind what there is in buf, with its line ends made CRLF. Most texts have no others: they
+// stay where they are, and are not taken line by line.
 func (x *text) add(p []byte) {
 	if !x.cr && len(p) > 0 && onlyCRLF(p) {
-		x.buf = append(x.buf, p...)
+		x.buf = x.buf[:len(x.buf)+len(p)]
 		x.inLine = p[len(p)-1] != '\n'
 		return
 	}
-	for len(p) > 0 {
+	for p = bytes.Clone(p); len(p) > 0; {
 		if x.cr {
 			if p[0] == '\n' {
 				p = p[1:]

@@ -29,6 +29,10 @@ func (t *trace) add(who, line string) {
 	t.text = append(t.text, who...)
 	limit := len(t.text) + maxTraceLine - len("...")
 	for i, r := range line {
+		if r >= ' ' && r <= '~' && len(t.text) < limit {
+			t.text = append(t.text, byte(r))
+			continue
+		}
 		if len(t.text)+utf8.RuneLen(r) > limit {
 			t.text = append(t.text, "..."...)
 			break

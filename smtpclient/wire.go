@@ -17,6 +17,7 @@ type wire struct {
 	conn   net.Conn // raw, or TLS on it
 	r      *bufio.Reader
 	w      *bufio.Writer
+	in     timedReader
 	out    timedWriter
 	limits Limits
 	parser replyParser
@@ -40,9 +41,28 @@ func newWire(raw net.Conn, limits Limits) *wire {
 // use goes on with conn, forgetting whatever was buffered.
 func (w *wire) use(conn net.Conn) {
 	w.conn = conn
+	w.in = timedReader{conn: conn}
 	w.out.conn = conn
-	w.r = bufio.NewReader(conn)
+	w.r = bufio.NewReader(&w.in)
 	w.w = bufio.NewWriterSize(&w.out, writeSize)
+}
+
+// timedReader reads until a deadline, of which the connection is told when there is something to wait for: the answers to commands
+// that go out together mostly come together, too.
+type timedReader struct {
+	conn  net.Conn
+	until time.Time
+	told  bool
+}
+
+func (t *timedReader) Read(p []byte) (int, error) {
+	if !t.told {
+		if err := t.conn.SetReadDeadline(t.until); err != nil {
+			return 0, err
+		}
+		t.told = true
+	}
+	return t.conn.Read(p)
 }
 
 // timedWriter gives each write of up to writeSize its own deadline, so that progress is what counts.
@@ -101,9 +121,7 @@ func protocolError(format string, args ...any) error {
 
 // readReply reads one reply, all of it within timeout.
 func (w *wire) readReply(timeout time.Duration) (answer, error) {
-	if err := w.conn.SetReadDeadline(time.Now().Add(timeout)); err != nil {
-		return answer{}, err
-	}
+	w.in.until, w.in.told = time.Now().Add(timeout), false
 	p := &w.parser
 	*p = replyParser{limits: w.limits, line: p.line, answer: answer{lines: p.answer.lines[:0]}}
 	for {

@@ -21,12 +21,14 @@ import (
 
 const (
 	// shareTTL is how long after its last beat what a process had is kept from others: leases, and shares of sites. A beat takes
-	// place each shareBeat, or each hungryBeat while something is due of which there is no share, and at once if that is new;
-	// but no two within beatPause.
-	shareTTL   = 45 * time.Second
-	shareBeat  = shareTTL / 3
-	hungryBeat = 5 * time.Second
-	beatPause  = time.Second
+	// place each shareBeat, or each hungryBeat while something is due of which there is no share, and at once if that is new; but
+	// no two within beatPause, which doubles with each that is wanted so soon, up to longestPause: the first mail to a domain
+	// waits for a beat, and mail to thousands of new ones for a few.
+	shareTTL     = 45 * time.Second
+	shareBeat    = shareTTL / 3
+	hungryBeat   = 5 * time.Second
+	beatPause    = 25 * time.Millisecond
+	longestPause = time.Second
 	// beatLimit bounds all that a beat asks of the queue.
 	beatLimit = 10 * time.Second
 	// So long after its last beat a process begins nothing more, and stops the dialogues that have not begun to transfer their
@@ -103,7 +105,7 @@ func (r *run) askForShares() {
 func (s *sharing) live(ctx context.Context) {
 	defer func() { s.may.Load().end() }()
 	defer s.cut.Stop()
-	wait := firstWait
+	wait, least := firstWait, beatPause
 	for ctx.Err() == nil {
 		hungry, err := s.beat(ctx)
 		pause := shareBeat
@@ -119,10 +121,12 @@ func (s *sharing) live(ctx context.Context) {
 		default:
 			wait = firstWait
 		}
-		if sleep(ctx, min(pause, beatPause)) && pause > beatPause {
+		if sleep(ctx, min(pause, least)) && pause > least {
 			select {
 			case <-s.asks:
-			case <-time.After(pause - beatPause):
+				least = min(2*least, longestPause)
+			case <-time.After(pause - least):
+				least = beatPause
 			case <-ctx.Done():
 			}
 		}

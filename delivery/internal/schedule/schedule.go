@@ -58,6 +58,8 @@ const (
 	maxSites = 100_000
 	// The wait after a failed claim doubles from the first to the second.
 	minPause, maxPause = 250 * time.Millisecond, 30 * time.Second
+	// A claim that took no longer than minRest needs no rest after it; no rest is longer than maxRest.
+	minRest, maxRest = 500 * time.Microsecond, 20 * time.Millisecond
 )
 
 // State is the scheduler's state. It is used by one goroutine.
@@ -95,7 +97,7 @@ type State struct {
 	expires   time.Time          // when what came in during the claim under way expires: the answer may not know of it
 	asked     *request           // the claim under way
 	unsettled map[queue.Key]bool // jobs that are not settled yet; true: expired
-	resume    time.Time          // no claim before, because the last one failed
+	resume    time.Time          // no claim before, because the last one failed, or took its time
 	pause     time.Duration
 	draining  bool
 

@@ -129,6 +129,36 @@ func TestFailedClaimWaitsAndComesBack(t *testing.T) {
 	}
 }
 
+// After a claim that took its time and left nothing behind the next one comes later, and asks for all that has become due meanwhile.
+func TestClaimsRest(t *testing.T) {
+	for _, tt := range []struct {
+		took time.Duration
+		next time.Time // in the lane that was asked
+		want time.Duration
+	}{
+		{0, time.Time{}, 0}, {minRest - 1, time.Time{}, 0}, {2 * time.Millisecond, time.Time{}, 8 * time.Millisecond},
+		{time.Second, at(99), maxRest}, {time.Second, at(0), 0},
+	} {
+		s := New(Config{Total: 10})
+		only[Claim](t, s.Step(at(0), Ready{Lane: lane1("a.example"), Due: at(0)}))
+		for _, domain := range []string{"b.example", "c.example"} {
+			if a := s.Step(at(0), Ready{Lane: lane1(domain), Due: at(0)}); a != nil {
+				t.Fatalf("acts during a claim: %v", a)
+			}
+		}
+		a := s.Step(at(0), Claimed{Claimed: queue.Claimed{Lanes: []time.Time{tt.next}}, Took: tt.took})
+		if tt.want > 0 {
+			if a != nil || !s.Wake().Equal(at(0).Add(tt.want)) {
+				t.Fatalf("after %v: acts %v, wakes at %v, want in %v", tt.took, a, s.Wake(), tt.want)
+			}
+			a = s.Step(s.Wake(), nil)
+		}
+		if c := only[Claim](t, a); tt.want > 0 && len(c.Take) != 2 {
+			t.Errorf("after %v: claims %+v, want both lanes", tt.took, c)
+		}
+	}
+}
+
 func TestDrainBeginsNothing(t *testing.T) {
 	s := New(Config{Total: 1})
 	only[Claim](t, s.Step(at(0), Ready{Lane: lane1("a.example"), Due: at(0)}))

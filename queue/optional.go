@@ -62,7 +62,8 @@ type Shared interface {
 	// down keeps what it needs for that. If there are enough for all, each has some after a few beats. What there is too little
 	// of for all to have some goes round in a matter of minutes, with each site in another order.
 	//
-	// What a holder had that has been silent for its ttl, leases included, is free. An empty want gives up all but leases.
+	// What a holder had that has been silent for its ttl, leases included, is free after another's next Beat; so is what it leases
+	// without a Beat after that, or before its first one. An empty want gives up all but leases.
 	Beat(ctx context.Context, holder string, ttl time.Duration, want map[string]Slots) (have map[string]int, err error)
 }
 

@@ -108,8 +108,8 @@ type ClaimRequest struct {
 	Now   time.Time     // what is due, expired or leased is judged by this
 	Lease time.Duration // how long the jobs are the caller's, from Now; if it is not positive the error is [ErrInvalid]
 	Limit int           // at most so many jobs; 0 leases none, but still reports when there will be some
-	// Holder names who leases, so that a Shared queue can free what a silent holder had. Defaults to "", a process
-	// that has the queue to itself.
+	// Holder names who leases, so that a Shared queue can free what a silent holder had; it has called Beat before. Defaults
+	// to "", a process that has the queue to itself.
 	Holder string
 	// Take lists lanes, each once, and how many due jobs to take of each, in this order; within a lane the earliest Due goes first,
 	// and equal ones in the order of their keys. Nil means any lane: by priority, highest first, then by Due, then by

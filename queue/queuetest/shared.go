@@ -22,6 +22,7 @@ func sharedCases() []testCase {
 		{"BeatShares", "Holders together never have more of a site than one of them would use alone, and each gets some.", beatShares},
 		{"BeatUsed", "What a holder uses is nobody else's, even if it has come to have less.", beatUsed},
 		{"BeatSilent", "What a holder had that has been silent for its ttl is free, its leases included, and no other's is.", beatSilent},
+		{"BeatForgotten", "What a holder leases without a Beat, or since others have taken leave of it, is free after another's next one.", beatForgotten},
 	}
 }
 
@@ -58,6 +59,10 @@ func anotherSees(r *run) {
 func anotherClaims(r *run) {
 	const n = 100
 	queues := []queue.Queue{r.q, r.another()}
+	if _, ok := r.q.(queue.Shared); ok {
+		r.beat("holder0", time.Hour, nil)
+		r.beat("holder1", time.Hour, nil)
+	}
 	for i := range n {
 		r.add(message(queue.ID(fmt.Sprintf("m%03d", i)), job(fmt.Sprintf("d%d.example", i%7), 0)))
 	}
@@ -266,4 +271,29 @@ func beatSilent(r *run) {
 	equal(r, jobs[0].Lapses, 1, "its Lapses")
 	r.is(r.q.Commit(r.ctx, finish(lost)), queue.ErrLeaseLost, "Commit by the silent holder")
 	r.commit(finish(jobs[0]))
+}
+
+func beatForgotten(r *run) {
+	leases := func(holder string) {
+		id := queue.ID("of-" + holder)
+		r.add(message(id))
+		equal(r, keys(r.claim(queue.ClaimRequest{Now: at(0), Limit: 1, Holder: holder}).Jobs), string(id), "what %s leases", holder)
+	}
+	inherits := func(want, format string, args ...any) {
+		r.beat("heir", time.Hour, nil)
+		jobs := r.claim(queue.ClaimRequest{Now: at(0), Limit: 9, Holder: "heir"}).Jobs
+		equal(r, keys(jobs), want, "what another can claim after its Beat "+format, args...)
+	}
+	leases("")
+	leases("stranger")
+	inherits("of-stranger", "of what was leased without one")
+	r.beat("silent", time.Millisecond, nil)
+	time.Sleep(20 * time.Millisecond)
+	inherits("", "that takes leave of a holder without leases")
+	leases("silent")
+	inherits("of-silent", "of what was leased after that")
+	r.beat("stranger", time.Hour, nil)
+	r.add(message("new"))
+	equal(r, keys(r.claim(queue.ClaimRequest{Now: at(0), Limit: 1, Holder: "stranger"}).Jobs), "new", "what is leased after a Beat")
+	inherits("", "of that")
 }

@@ -122,7 +122,8 @@ func (u *user) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed, 
 		u.claim()
 	}
 	for _, j := range u.jobs {
-		if b := u.beats[u.holders[j.Key]]; b != nil && b.until.Before(time.Now()) {
+		holder := u.holders[j.Key]
+		if b := u.beats[holder]; holder != "" && (b == nil || b.until.Before(time.Now())) {
 			j.Leased = time.Time{}
 		}
 	}
@@ -389,6 +390,15 @@ var brokenShared = []struct {
 	}},
 	{"BeatSilent", "silence frees no lease", func(here, _ *user) {
 		here.beat = func(_ string, _ time.Duration, want map[string]queue.Slots) map[string]int { return wanted(want) }
+	}},
+	{"BeatForgotten", "only those who have called Beat lose leases", func(here, _ *user) {
+		here.claim = func() {
+			for k, holder := range here.holders {
+				if here.beats[holder] == nil {
+					delete(here.holders, k)
+				}
+			}
+		}
 	}},
 	{"BeatSilent", "every lease is freed by another's silence", func(here, _ *user) {
 		good := &user{pool: here.pool}

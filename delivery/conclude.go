@@ -58,7 +58,8 @@ type globalRand struct{}
 
 func (globalRand) Uint64() uint64 { return rand.Uint64() }
 
-// tell logs and reports what has been committed.
+// tell logs and reports what has been committed. What is rare has a function of its own: with all these large events in its frame
+// tell showed in profiles as stacks that grow for it.
 func (r *run) tell(j *queue.Job, t *try, report *report, now time.Time) {
 	if t.Tried() {
 		r.counters.add(countAttempts, 1)
@@ -72,19 +73,36 @@ func (r *run) tell(j *queue.Job, t *try, report *report, now time.Time) {
 			r.trouble(j.Key, err)
 		}
 	}
+	var delivered []int
 	for i := range t.Results {
-		res := &t.Results[i]
-		if !res.Tried {
-			continue
+		if res := &t.Results[i]; res.Tried {
+			r.observe(attempted(j, t, i))
+			if res.Verdict.Outcome == retry.Delivered {
+				delivered = append(delivered, i)
+			}
 		}
-		r.observe(Attempted{
-			Time: t.Began, Took: t.Took, Key: j.Key, Message: j.Message, Recipient: j.Recipients[i].Address,
-			Outcome: outcome(&j.Recipients[i], res), Reply: res.Reply, TLS: res.TLS, QueueID: res.QueueID, Try: j.Tries,
-			Due: nextTry(j, &j.Recipients[i]),
-		})
 	}
+	if len(delivered) > 0 && r.observed() {
+		r.observe(Delivered{Time: now, Key: j.Key, Message: j.Message, Recipients: chosen(j, delivered)})
+	}
+	if len(delivered) < len(j.Recipients) || len(t.downgraded) > 0 {
+		r.tellUndelivered(j, t, report, now)
+	}
+}
+
+// attempted is what there is to tell of recipient i of an attempt.
+func attempted(j *queue.Job, t *try, i int) Event {
+	rcpt, res := &j.Recipients[i], &t.Results[i]
+	return Attempted{
+		Time: t.Began, Took: t.Took, Key: j.Key, Message: j.Message, Recipient: rcpt.Address, Outcome: outcome(rcpt, res), Reply: res.Reply,
+		TLS: res.TLS, QueueID: res.QueueID, Try: j.Tries, Due: nextTry(j, rcpt),
+	}
+}
+
+// tellUndelivered tells of the recipients for whom something else was decided, kind by kind, and of what isn't as it was hoped for.
+func (r *run) tellUndelivered(j *queue.Job, t *try, report *report, now time.Time) {
 	if r.observed() {
-		r.tellDecided(j, t, report, now)
+		r.tellUncertain(j, t, report, now)
 	}
 	if len(report.failed) > 0 {
 		r.observe(Bounced{Time: now, Key: j.Key, Message: j.Message, Recipients: chosen(j, report.failed), Report: report.id()})
@@ -98,14 +116,11 @@ func (r *run) tell(j *queue.Job, t *try, report *report, now time.Time) {
 	}
 }
 
-// tellDecided tells of the recipients for whom something was decided, kind by kind.
-func (r *run) tellDecided(j *queue.Job, t *try, report *report, now time.Time) {
-	var delivered, uncertain, expired []int
+// tellUncertain tells of the recipients of whom nobody knows, and of those who have expired.
+func (r *run) tellUncertain(j *queue.Job, t *try, report *report, now time.Time) {
+	var uncertain, expired []int
 	for i := range t.Results {
-		switch res := &t.Results[i]; {
-		case res.Tried && res.Verdict.Outcome == retry.Delivered:
-			delivered = append(delivered, i)
-		case res.Tried && res.Verdict.Outcome == retry.Uncertain:
+		if res := &t.Results[i]; res.Tried && res.Verdict.Outcome == retry.Uncertain {
 			uncertain = append(uncertain, i)
 		}
 	}
@@ -113,9 +128,6 @@ func (r *run) tellDecided(j *queue.Job, t *try, report *report, now time.Time) {
 		if isExpired(&j.Message, &j.Recipients[i], now) {
 			expired = append(expired, i)
 		}
-	}
-	if len(delivered) > 0 {
-		r.observe(Delivered{Time: now, Key: j.Key, Message: j.Message, Recipients: chosen(j, delivered)})
 	}
 	if len(uncertain) > 0 {
 		due := nextTry(j, &j.Recipients[uncertain[0]])

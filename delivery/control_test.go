@@ -3,6 +3,7 @@ package delivery_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,13 +68,20 @@ func TestObserverGivesCommands(t *testing.T) {
 	})
 }
 
-// lapsedQueue has every job's lease end without a commit three times, and takes its time.
+// lapsedQueue has every job be a suspect that has ended three processes, and takes its time.
 type lapsedQueue struct{ slowQueue }
+
+func (q *lapsedQueue) Get(ctx context.Context, key string) ([]byte, error) {
+	if strings.HasPrefix(key, "delivery/suspect/") {
+		return []byte("3"), nil
+	}
+	return q.slowQueue.Get(ctx, key)
+}
 
 func (q *lapsedQueue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed, error) {
 	c, err := q.slowQueue.Claim(ctx, r)
 	for _, j := range c.Jobs {
-		j.Lapses = 3
+		j.Lapses = 5
 	}
 	return c, err
 }

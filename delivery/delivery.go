@@ -87,6 +87,15 @@
 //   - Commands change jobs that no Sender has claimed: what another one has claimed is in flight ([ErrInFlight]), even if it waits there
 //     for a connection, which takes 10 seconds at most.
 //
+// # What ends the process
+//
+// A job whose leases end without a commit may be what ends the process: no panic, which a Sender survives, but a stack that overflows, or
+// memory that runs out. After two such ends in a row all that were under way are suspects (suspects.go), of which a Sender has one in its
+// hands at a time; other mail goes on beside it. The one with which the process has ended three times more is held, and [Held] tells of
+// it. The others are innocent, and are delivered. A kill from outside counts like any other end, so it takes three, each during an
+// attempt at the same suspect, to hold one that is innocent. It goes on when it is released ([Sender.Release]). In a queue that
+// has its own way to find the one, as boltqueue does, that comes first.
+//
 // # Plugging in
 //
 // The queue is any [queue.Queue], the way to a domain any [mx.Router], the waits any [retry.Policy]. [Observer] hears of

@@ -77,7 +77,7 @@ func (r *run) compose(rep *report, d *draft) error {
 	if d.double() {
 		reader.Notify = queue.NotifyNever
 	}
-	rep.job = queue.Job{Key: queue.Key{ID: id}, Domain: to.Domain, Due: d.now, Recipients: []queue.Recipient{reader}}
+	rep.job = &queue.Job{Key: queue.Key{ID: id}, Domain: to.Domain, Due: d.now, Recipients: []queue.Recipient{reader}}
 	if err := rep.entry().Check(); err != nil {
 		return errors.Join(err, lacks)
 	}

@@ -9,9 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"strings"
 	"time"
 
-	"github.com/postroad/postroad/delivery/internal/address"
 	"github.com/postroad/postroad/delivery/internal/intake"
 	"github.com/postroad/postroad/queue"
 )
@@ -133,10 +133,7 @@ func (s *Sender) setBody(e *queue.Entry, m *Message, now time.Time) {
 	if body == nil {
 		body = bytes.NewReader(nil)
 	}
-	domain := ""
-	if a, err := address.Parse(e.Message.From); err == nil {
-		domain = a.Domain
-	}
+	domain := e.Message.From[strings.LastIndexByte(e.Message.From, '@')+1:]
 	in := intake.New(body, intake.Options{
 		ID: string(e.Message.ID), Now: now, Hostname: s.config.Hostname, Domain: domain, Client: intake.Client(m.Client),
 		UTF8: m.UTF8, Reencode: m.Reencode, MaxSize: s.config.MaxSize, Sign: s.sign(),

@@ -91,7 +91,8 @@ type Bounced struct {
 	Report     queue.ID // the report to the sender, or to Config.Postmaster; "" if nobody is to be told
 }
 
-// Held says that a job waits for [Sender.Release], [Sender.Withdraw] or its expiry. It isn't told of what [Sender.Hold] does.
+// Held says that a job waits for [Sender.Release], [Sender.Withdraw] or its expiry: because the outcome of an attempt is uncertain, or
+// because process after process has died with it in its hands. It isn't told of what [Sender.Hold] does.
 type Held struct {
 	Time    time.Time
 	Key     queue.Key

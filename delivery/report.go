@@ -17,8 +17,8 @@ import (
 type report struct {
 	failed  []int // indexes of the recipients that end as bounced with this commit
 	message *queue.Message
-	job     queue.Job // for who is told
-	body    []byte    // nil: nobody is to be told
+	job     *queue.Job // for who is told
+	body    []byte     // nil: nobody is to be told
 }
 
 // news is what there is to tell of a recipient.

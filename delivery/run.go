@@ -56,6 +56,7 @@ func (s *Sender) Run(ctx context.Context) error {
 			Shared: s.shared != nil,
 		}),
 		events:    make(chan schedule.Event, 64),
+		claims:    make(chan schedule.Claim, 1),
 		workers:   make(map[schedule.Worker]*worker),
 		returning: make(map[queue.Key]chan struct{}),
 	}
@@ -74,8 +75,10 @@ func (s *Sender) Run(ctx context.Context) error {
 		r.beside.Go(func() { r.followWakes(wakes) })
 	}
 	r.beside.Go(func() { r.keepLevels(soft) })
+	r.beside.Go(r.answerClaims)
 	r.state.Step(s.now(), schedule.Pauses{Pauses: s.rules.Load().pauses()})
 	r.loop(stop)
+	close(r.claims)
 	endShares()
 	s.stopListening() // before the wait, in which an observer may give commands
 	r.beside.Wait()
@@ -91,12 +94,14 @@ type run struct {
 	hard   context.Context     // ends when what is under way must stop
 	last   context.Context     // ends a moment later: what has happened by then is still to be stored
 	events chan schedule.Event // from claims, workers and commits; the loop receives until all are over
+	claims chan schedule.Claim // for answerClaims; has room for the one that there is at a time
 	beside sync.WaitGroup      // every goroutine but the loop's
 
 	holder  string   // this Run, in a queue that others share; else ""
 	sharing *sharing // nil: nobody else uses the queue
 
-	notices notices
+	notices  notices
+	suspects suspects
 
 	// The loop's own.
 	state   *schedule.State
@@ -165,7 +170,7 @@ func (r *run) loop(stop context.CancelFunc) {
 		case <-r.wake:
 			lanes, orders := r.takeInbox()
 			for _, e := range lanes {
-				r.do(r.state.Step(r.now(), e))
+				r.step(e)
 			}
 			for _, o := range orders {
 				o.do(r)
@@ -177,8 +182,10 @@ func (r *run) loop(stop context.CancelFunc) {
 			draining, event = nil, schedule.Drain{}
 			defer time.AfterFunc(r.config.DrainTimeout, stop).Stop()
 		}
-		r.over(event)
-		r.do(r.state.Step(r.now(), event))
+		r.step(event)
+		for range len(r.events) { // what else has come by now
+			r.step(<-r.events)
+		}
 		if at := r.state.Wake(); !at.Equal(set) {
 			timer.Stop()
 			if set = at; !at.IsZero() {
@@ -186,6 +193,12 @@ func (r *run) loop(stop context.CancelFunc) {
 			}
 		}
 	}
+}
+
+// step tells the scheduler of an event, or of the time if it is nil, and does what it asks for.
+func (r *run) step(e schedule.Event) {
+	r.over(e)
+	r.do(r.state.Step(r.now(), e))
 }
 
 // over forgets what an event says is over.
@@ -210,7 +223,7 @@ func (r *run) do(actions []schedule.Action) {
 		switch a := a.(type) {
 		case schedule.Claim:
 			r.claiming = make(chan struct{})
-			r.beside.Go(func() { r.events <- r.claim(a) })
+			r.claims <- a
 		case schedule.Attempt:
 			if a.New {
 				r.workers[a.Worker] = r.hire(a.Worker)
@@ -237,10 +250,18 @@ func (r *run) do(actions []schedule.Action) {
 	}
 }
 
+// answerClaims makes one claim after the other, on a stack that has grown for the first.
+func (r *run) answerClaims() {
+	for c := range r.claims {
+		r.events <- r.claim(c)
+	}
+}
+
 func (r *run) claim(c schedule.Claim) schedule.Claimed {
 	ctx, cancel := context.WithTimeout(r.hard, claimLimit)
 	defer cancel()
 	var claimed queue.Claimed
+	began := time.Now()
 	err := guard(func() (err error) {
 		claimed, err = r.queue.Claim(ctx, queue.ClaimRequest{
 			Now:     r.now(),
@@ -255,6 +276,7 @@ func (r *run) claim(c schedule.Claim) schedule.Claimed {
 	if err != nil {
 		r.trouble(queue.Key{}, err)
 	}
-	claimed.Jobs = r.withoutLapsed(claimed.Jobs)
-	return schedule.Claimed{Claimed: claimed, Err: err}
+	took := time.Since(began)
+	claimed.Jobs = r.sift(claimed.Jobs)
+	return schedule.Claimed{Claimed: claimed, Err: err, Took: took}
 }

@@ -73,6 +73,14 @@ func (c *counters) note(e Event) {
 		c.count(now, countEnqueued, 1)
 	case Attempted:
 		c.attempted(now, &e)
+	default:
+		c.rare(now, e)
+	}
+}
+
+// rare counts what hardly any message comes to: beside the other events, these made a frame for which stacks grew.
+func (c *counters) rare(now time.Time, e Event) {
+	switch e := e.(type) {
 	case Bounced:
 		c.count(now, countBounced, len(e.Recipients))
 		for i := range e.Recipients {

@@ -57,7 +57,8 @@ func parse(s string) (a Address, err error) {
 		switch {
 		case r == '<' || r == '>':
 			return a, errors.New("has an angle bracket")
-		case r != ' ' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Z):
+		case ' ' <= r && r <= '~': // most are, and need not be looked up
+		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Z):
 			// Cf has the characters that turn the direction of writing and the invisible ones.
 			return a, fmt.Errorf("has the control or space character %U", r)
 		}

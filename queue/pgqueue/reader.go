@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/postroad/postroad/queue"
@@ -18,10 +19,17 @@ func (q *Queue) Open(ctx context.Context, id queue.ID) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("pgqueue: %w: %.100q", queue.ErrNotFound, id)
 	}
 	r := &reader{q: q, ctx: ctx, id: id}
+	if head, octets, found := q.fresh.take(id, time.Now()); found {
+		r.pieces, r.left = [][]byte{octets}, int64(len(head)+len(octets))
+		if len(head) > 0 {
+			r.pieces = [][]byte{head, octets}
+		}
+		return r, nil
+	}
 	found := false
 	err := q.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		r.pieces, found = nil, false
-		return pgxSession{c}.each(ctx, q.sql["open"], []any{string(id)}, func(scan func(...any) error) error {
+		return ownSession{c}.each(ctx, q.sql["open"], []any{string(id)}, func(scan func(...any) error) error {
 			found = true
 			var n *int
 			var octets []byte
@@ -86,7 +94,7 @@ func (r *reader) Read(p []byte) (int, error) {
 func (r *reader) fetch() error {
 	err := r.q.read(r.ctx, func(ctx context.Context, c *pgx.Conn) error {
 		r.pieces = nil
-		return pgxSession{c}.each(ctx, r.q.sql["read"], []any{r.body, r.last}, func(scan func(...any) error) error {
+		return ownSession{c}.each(ctx, r.q.sql["read"], []any{r.body, r.last}, func(scan func(...any) error) error {
 			var n int
 			var octets []byte
 			if err := scan(&n, &octets); err != nil {

@@ -49,7 +49,7 @@ func (q *Queue) Beat(ctx context.Context, name string, ttl time.Duration, want m
 			if err := a.conn.QueryRow(ctx, "SELECT clock_timestamp() FROM pg_advisory_xact_lock(hashtextextended($1::text, 1))", "postroad "+q.schema).Scan(&now); err != nil {
 				return err
 			}
-			if _, err := a.conn.Exec(ctx, q.sql["free"], name); err != nil {
+			if _, err := one(ctx, ownSession{a.conn}, q.sql["free"], []any{name}); err != nil {
 				return err
 			}
 			others, err := q.holders(ctx, a.conn, name)

@@ -28,8 +28,10 @@ type drafts interface {
 type prepared struct {
 	message messageJSON
 	jobs    []jobJSON
-	octets  []byte // the body, or, of one that was written ahead, what Head returned
+	head    []byte // what Head returned
+	octets  []byte // the body, unless that was written ahead
 	marks   int    // of recipients that have ended
+	due     bool   // a job is due at once
 	digest  [32]byte
 	added   bool // it wasn't stored before, and now is
 }
@@ -77,9 +79,12 @@ func (p *prepared) read(ctx context.Context, e *queue.Entry, to drafts) (size in
 	if err != nil {
 		return 0, fmt.Errorf("pgqueue: the head of %s: %w", e.Message.ID, err)
 	}
-	p.octets = append(append(make([]byte, 0, len(head)+len(p.octets)), head...), p.octets...)
+	p.head = head
 	return size + int64(len(head)), nil
 }
+
+// length is how many octets go with the message.
+func (p *prepared) length() int { return len(p.head) + len(p.octets) }
 
 // ahead writes a segment of the body ahead.
 func (p *prepared) ahead(ctx context.Context, to drafts, piece int, segment []byte) error {
@@ -121,13 +126,9 @@ func (p *prepared) encode(m *queue.Message, jobs []*queue.Job) error {
 	if err := checkMoments(m.Enqueued, m.Expires); err != nil {
 		return err
 	}
-	labels, err := encodeLabels(m.Labels)
-	if err != nil {
-		return fmt.Errorf("pgqueue: %w", err)
-	}
 	p.digest = m.Digest
 	row := messageJSON{
-		ID: m.ID, Digest: fmt.Sprintf("%x", m.Digest), Sender: m.From, Tenant: m.Tenant, Priority: m.Priority, Labels: labels, Size: m.Size,
+		ID: m.ID, Digest: fmt.Sprintf("%x", m.Digest), Sender: m.From, Tenant: m.Tenant, Priority: m.Priority, Labels: append([]string{}, m.Labels...), Size: m.Size,
 		Enqueued: moment(m.Enqueued), Expires: moment(m.Expires), UTF8: m.UTF8, EightBit: m.EightBit, Return: m.Return,
 		Envelope: m.EnvelopeID, TLS: m.TLS, Draft: p.message.Draft,
 	}
@@ -135,6 +136,7 @@ func (p *prepared) encode(m *queue.Message, jobs []*queue.Job) error {
 	for _, j := range jobs {
 		if j.Finished.IsZero() {
 			row.Unfinished++
+			p.due = p.due || !j.Due.After(m.Enqueued)
 		} else if ended := moment(j.Finished); row.Ended == nil || ended.After(*row.Ended) {
 			row.Ended = ended
 		}
@@ -145,9 +147,9 @@ func (p *prepared) encode(m *queue.Message, jobs []*queue.Job) error {
 	if row.Unfinished > 0 {
 		row.Ended = nil
 	} else {
-		p.octets = nil // nobody is going to read it
+		p.head, p.octets = nil, nil // nobody is going to read it
 	}
-	row.Length = len(p.octets)
+	row.Length = p.length()
 	p.message = row
 	return nil
 }
@@ -158,7 +160,7 @@ func (p *prepared) encodeJob(j *queue.Job) error {
 	}
 	recipients, err := encodeRecipients(j.Recipients)
 	if err != nil {
-		return fmt.Errorf("pgqueue: %w", err)
+		return err
 	}
 	attempts, err := encodeAttempts(j.Attempts)
 	if err != nil {
@@ -186,7 +188,7 @@ type ownDrafts struct{ *Queue }
 
 func (d ownDrafts) begin(ctx context.Context) (body int64, err error) {
 	err = d.Queue.write(ctx, func(ctx context.Context, a *attempt) (err error) {
-		body, err = draftsIn{d.Queue, pgxSession{a.conn}}.begin(ctx)
+		body, err = draftsIn{d.Queue, ownSession{a.conn}}.begin(ctx)
 		return err
 	})
 	return body, err
@@ -194,7 +196,7 @@ func (d ownDrafts) begin(ctx context.Context) (body int64, err error) {
 
 func (d ownDrafts) write(ctx context.Context, body int64, piece int, octets []byte) error {
 	return d.Queue.write(ctx, func(ctx context.Context, a *attempt) error {
-		return draftsIn{d.Queue, pgxSession{a.conn}}.write(ctx, body, piece, octets)
+		return draftsIn{d.Queue, ownSession{a.conn}}.write(ctx, body, piece, octets)
 	})
 }
 

@@ -25,13 +25,13 @@ type batch struct {
 
 func (b *batch) fits(p *prepared) bool {
 	return len(b.list) == 0 || len(b.list) < batchMessages && b.jobs+len(p.jobs) <= batchJobs &&
-		b.octets+len(p.octets) <= batchOctets && b.marks+p.marks <= maxMarks
+		b.octets+p.length() <= batchOctets && b.marks+p.marks <= maxMarks
 }
 
 func (b *batch) add(p *prepared) {
 	b.list = append(b.list, p)
 	b.jobs += len(p.jobs)
-	b.octets += len(p.octets)
+	b.octets += p.length()
 	b.marks += p.marks
 }
 
@@ -47,14 +47,14 @@ func fitTogether(list []*prepared) bool {
 	return true
 }
 
-// EnqueueAll implements [queue.Bulk]. Some hundred messages share a transaction; while one commits the next one is filled, and
-// what follows is read.
+// EnqueueAll implements [queue.Bulk]. Some hundred messages share a transaction. Two of these are under way at a time, and commit in
+// their order, while what follows is read.
 func (q *Queue) EnqueueAll(ctx context.Context, es iter.Seq[*queue.Entry]) (durable int, err error) {
 	if err := q.usable(ctx); err != nil {
 		return 0, err
 	}
 	var b batch
-	last := newLoad()
+	last := newLoad(nil)
 	last.end(0, nil)
 	for e := range es {
 		p, err := prepare(ctx, e, ownDrafts{q})
@@ -65,10 +65,12 @@ func (q *Queue) EnqueueAll(ctx context.Context, es iter.Seq[*queue.Entry]) (dura
 			return last.durable, errors.Join(last.err, err)
 		}
 		if !b.fits(p) {
-			last = q.load(ctx, last, b.list)
+			before := last
+			last = q.load(ctx, before, b.list)
 			b = batch{}
-			if <-last.ready; last.failed() {
+			if <-before.done; before.err != nil {
 				q.drop(p)
+				<-last.done
 				return last.durable, last.err
 			}
 		}
@@ -81,45 +83,44 @@ func (q *Queue) EnqueueAll(ctx context.Context, es iter.Seq[*queue.Entry]) (dura
 
 // load is a batch on its way.
 type load struct {
-	ready chan struct{} // closed when it is about to commit, or over: the next one may begin
-	done  chan struct{} // closed when it is over, and what follows is known
+	ids  map[queue.ID]bool
+	done chan struct{} // closed when it is over, and what follows is known
 	// durable is how many messages were stored up to this batch, and err why not all.
 	durable int
 	err     error
 }
 
-func newLoad() *load { return &load{ready: make(chan struct{}), done: make(chan struct{})} }
+func newLoad(list []*prepared) *load {
+	l := &load{ids: make(map[queue.ID]bool, len(list)), done: make(chan struct{})}
+	for _, p := range list {
+		l.ids[p.message.ID] = true
+	}
+	return l
+}
 
 func (l *load) end(durable int, err error) {
 	l.durable, l.err = durable, err
-	l.begin()
 	close(l.done)
 }
 
-// begin lets the next one begin.
-func (l *load) begin() {
-	select {
-	case <-l.ready:
-	default:
-		close(l.ready)
+// meets reports whether l has a message of the batch before. The two would wait for each other.
+func (l *load) meets(before *load) bool {
+	for id := range l.ids {
+		if before.ids[id] {
+			return true
+		}
 	}
+	return false
 }
 
-// failed reports whether l is over with an error.
-func (l *load) failed() bool {
-	select {
-	case <-l.done:
-		return l.err != nil
-	default:
-		return false
-	}
-}
-
-// load begins to store a batch after the one before, which is ready.
+// load begins to store a batch that is to commit after the one before.
 func (q *Queue) load(ctx context.Context, before *load, list []*prepared) *load {
-	l := newLoad()
+	l := newLoad(list)
 	go func() {
-		n, err := q.store(ctx, list, func() error { return l.turn(before) })
+		if l.meets(before) {
+			<-before.done
+		}
+		n, err := q.store(ctx, list, before.turn)
 		<-before.done
 		if errors.Is(err, errTooEarly) && before.err == nil {
 			n, err = q.store(ctx, list, func() error { return nil })
@@ -133,23 +134,22 @@ func (q *Queue) load(ctx context.Context, before *load, list []*prepared) *load 
 	return l
 }
 
-// patience is how long a batch waits for the one before. That can take long only if it has to be begun anew, and then the two may be
-// in each other's way.
+// patience is how long a batch waits for the one before. That can take long only if it waits for somebody else who enqueues the same,
+// or has to be begun anew, and then the two may be in each other's way.
 const patience = 5 * time.Second
 
 // errTooEarly means that the batch before is not stored.
 var errTooEarly = errors.New("pgqueue: the batch before is not stored")
 
-// turn waits until l may commit.
-func (l *load) turn(before *load) error {
+// turn waits until the next batch may commit.
+func (l *load) turn() error {
 	over := time.NewTimer(patience)
 	defer over.Stop()
 	select {
-	case <-before.done:
-		if before.err != nil {
+	case <-l.done:
+		if l.err != nil {
 			return verdict{errTooEarly}
 		}
-		l.begin()
 		return nil
 	case <-over.C:
 		return verdict{errTooEarly}
@@ -164,7 +164,7 @@ func (q *Queue) store(ctx context.Context, list []*prepared, turn func() error) 
 	bad := 0
 	err = q.write(ctx, func(ctx context.Context, a *attempt) error {
 		return a.transaction(ctx, func() (err error) {
-			if bad, err = q.putAll(ctx, pgxSession{a.conn}, list); err != nil {
+			if bad, err = q.putAll(ctx, ownSession{a.conn}, list); err != nil {
 				return err
 			}
 			return turn()

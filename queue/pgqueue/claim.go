@@ -40,29 +40,21 @@ func (q *Queue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed,
 		return queue.Claimed{}, err
 	}
 	var c queue.Claimed
-	err := q.write(ctx, func(ctx context.Context, a *attempt) (err error) {
-		results := a.conn.SendBatch(ctx, b)
-		defer func() {
-			if closed := results.Close(); err == nil {
-				err = closed
-			}
-		}()
-		rows, err := results.Query()
-		if err != nil {
-			return err
-		}
+	err := q.write(ctx, func(ctx context.Context, a *attempt) error {
 		c = queue.Claimed{}
-		if c.Jobs, err = scanJobs(rows); err != nil || len(r.Keys) > 0 {
+		read := []func(pgx.Rows) error{func(rows pgx.Rows) (err error) {
+			c.Jobs, err = scanJobs(rows)
 			return err
+		}}
+		if len(r.Keys) == 0 {
+			read = append(read, func(rows pgx.Rows) error { return lookAhead(rows, &c, r.Take) })
 		}
-		if rows, err = results.Query(); err != nil {
-			return err
-		}
-		return lookAhead(rows, &c, r.Take)
+		return ownSession{a.conn}.batch(ctx, b, read...)
 	})
 	if err != nil {
 		return queue.Claimed{}, err
 	}
+	q.fresh.lend(c.Jobs)
 	q.purgeSometimes()
 	return c, nil
 }
@@ -99,7 +91,6 @@ func (q *Queue) ask(b *pgx.Batch, r *queue.ClaimRequest) error {
 
 // lookAhead reads when there is more to claim: in row 0 because of expiry, or in any lane, else in a lane.
 func lookAhead(rows pgx.Rows, c *queue.Claimed, take []queue.Take) error {
-	defer rows.Close()
 	if take != nil {
 		c.Lanes = make([]time.Time, len(take))
 	}

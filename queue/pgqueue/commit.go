@@ -2,7 +2,6 @@ package pgqueue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -22,6 +21,7 @@ func (q *Queue) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) 
 	if !j.Key.ID.Valid() {
 		return fmt.Errorf("pgqueue: %w: there is no job %.100q", queue.ErrLeaseLost, j.Key)
 	}
+	q.fresh.forget(j.Key.ID)
 	o, err := newOutcome(j)
 	if err != nil {
 		return err
@@ -48,13 +48,13 @@ func (q *Queue) commitWith(ctx context.Context, o *outcome, more []*queue.Entry)
 	}
 	err = q.write(ctx, func(ctx context.Context, a *attempt) error {
 		return a.transaction(ctx, func() error {
-			if err := q.replace(ctx, pgxSession{a.conn}, o); err != nil {
+			if err := q.replace(ctx, ownSession{a.conn}, o); err != nil {
 				return err
 			}
 			if !o.stored {
 				return verdict{errNotOwner}
 			}
-			_, err := q.putAll(ctx, pgxSession{a.conn}, list)
+			_, err := q.putAll(ctx, ownSession{a.conn}, list)
 			return err
 		})
 	})
@@ -83,7 +83,7 @@ func (q *Queue) commit(ctx context.Context, o *outcome) error {
 func (q *Queue) commitTogether(ctx context.Context, list []*outcome) error {
 	return q.write(ctx, func(ctx context.Context, a *attempt) error {
 		a.handed = true
-		return q.replace(ctx, pgxSession{a.conn}, list...)
+		return q.replace(ctx, ownSession{a.conn}, list...)
 	})
 }
 
@@ -114,7 +114,7 @@ func (q *Queue) replace(ctx context.Context, s session, list ...*outcome) error 
 func (q *Queue) spent(ctx context.Context, j *queue.Job) error {
 	var repeated *bool
 	err := q.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		_, err := one(ctx, pgxSession{c}, q.sql["spent"], []any{string(j.Key.ID), int64(j.Key.N), int64(j.Token)}, &repeated)
+		_, err := one(ctx, ownSession{c}, q.sql["spent"], []any{string(j.Key.ID), int64(j.Key.N), int64(j.Token)}, &repeated)
 		return err
 	})
 	if err != nil || repeated != nil && *repeated {
@@ -141,8 +141,8 @@ type outcomeJSON struct {
 	Via        string          `json:"via"`
 	Tries      int             `json:"tries"`
 	Lapses     int             `json:"lapses"`
-	Recipients json.RawMessage `json:"recipients"`
-	Attempts   json.RawMessage `json:"attempts"`
+	Recipients []recipientJSON `json:"recipients"`
+	Attempts   []attemptJSON   `json:"attempts"`
 	Final      []bool          `json:"final"`  // for each recipient; null for none
 	Before     int             `json:"before"` // how many marks the jobs before may take
 }
@@ -153,7 +153,7 @@ func newOutcome(j *queue.Job) (*outcome, error) {
 	}
 	recipients, err := encodeRecipients(j.Recipients)
 	if err != nil {
-		return nil, fmt.Errorf("pgqueue: %w", err)
+		return nil, err
 	}
 	attempts, err := encodeAttempts(j.Attempts)
 	if err != nil {

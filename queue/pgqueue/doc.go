@@ -13,16 +13,19 @@
 //   - Claiming takes the same time whether a thousand jobs wait or a million: what is leased, held or finished is not in the indexes that
 //     claims read.
 //   - A message of up to 256 KiB is enqueued by one statement, in one round trip; a job without bounces is committed by one. Callers
-//     that come while two such statements are on their way share the next one, and its sync; nobody waits for company.
-//     A body of any size passes through in pieces of 256 KiB, and is written once.
+//     that come while such a statement is on its way share the next one, and its sync; nobody waits for company.
+//     A body of any size passes through in pieces of 256 KiB, and is written once. One that this process has stored a moment
+//     ago isn't read again: up to 16 MiB of them are kept in memory for the first claim.
 //   - A method ends with its ctx. When a change is on its way by then, the server is asked to stop, and has a second to say which way
 //     it went.
 //   - Nothing hangs on a session: no lock, no setting, and no prepared statement unless the pool's mode says so. So a pool of
-//     sessions such as PgBouncer in transaction mode may lie between; see below.
+//     sessions such as PgBouncer in transaction mode may lie between; see below. The queue's own transactions have enable_seqscan
+//     and jit off and plan_cache_mode = force_generic_plan, each for itself, so that no plan depends on how full the queue was
+//     when it was made; those of the host program stay as they are.
 //
-// Not promised: the records have no checksums of their own (initdb --data-checksums is the server's), there is no limit to what is
-// taken in but the disk, which is [queue.ErrFull] and stops commits, too, and a job that ends its process again and again isn't told
-// from those that its process had claimed beside it: a Sender holds them all when that has come to three in a row.
+// Not promised: the records have no checksums of their own (initdb --data-checksums is the server's), and there is no limit to what is
+// taken in but the disk, which is [queue.ErrFull] and stops commits, too. Lapses don't tell a job that ends its process again and again
+// from those that the process had claimed beside it; a Sender finds out, with Notes.
 // What a claim has leased whose answer was lost with its connection is claimable at the end of the lease.
 //
 // # Time
@@ -96,7 +99,7 @@
 // SET (...) changes that. As for any queue, a transaction that is left open for long, a forgotten replication slot or a prepared
 // transaction keeps vacuum from removing what is dead, and claims get slower by and by: watch pg_stat_activity.backend_xmin, and set
 // idle_in_transaction_session_timeout. For a server that is mostly a queue, max_wal_size of some gigabytes saves full-page
-// images, commit_delay lets more callers share a sync, and jit = off spares the start of a deep queue.
+// images, and commit_delay lets more callers share a sync.
 //
 // # Moving
 //
@@ -111,6 +114,7 @@
 //   - pg_current_xact_id and pg_current_snapshot, for the order of outcomes: CockroachDB has neither;
 //   - pg_advisory_xact_lock, in migrations and Beat: CockroachDB accepts it and does nothing;
 //   - LISTEN and NOTIFY: set PollOnly;
+//   - enable_seqscan, jit and plan_cache_mode, which every transaction sets for itself;
 //   - fillfactor, the settings of autovacuum, and SET STORAGE PLAIN, in migrations;
 //   - several changes of tables in one statement, and FOR UPDATE SKIP LOCKED in subqueries: supported, with limits of their own.
 //

@@ -14,26 +14,26 @@ import (
 // ask for what is in it.
 
 type messageJSON struct {
-	I          int             `json:"i"`
-	ID         queue.ID        `json:"id"`
-	Digest     string          `json:"digest"`
-	Sender     string          `json:"sender"`
-	Tenant     string          `json:"tenant"`
-	Priority   queue.Priority  `json:"priority"`
-	Labels     json.RawMessage `json:"labels"`
-	Size       int64           `json:"size"`
-	Enqueued   *time.Time      `json:"enqueued"`
-	Expires    *time.Time      `json:"expires"`
-	UTF8       bool            `json:"utf8"`
-	EightBit   bool            `json:"eight_bit"`
-	Return     queue.Return    `json:"ret"`
-	Envelope   string          `json:"envelope"`
-	TLS        queue.TLS       `json:"tls"`
-	Unfinished int             `json:"unfinished"`
-	Ended      *time.Time      `json:"ended"`
-	Draft      *int64          `json:"draft"`
-	At         int             `json:"at"`     // where in the octets of the statement its own are
-	Length     int             `json:"length"` // how many
+	I          int            `json:"i"`
+	ID         queue.ID       `json:"id"`
+	Digest     string         `json:"digest"`
+	Sender     string         `json:"sender"`
+	Tenant     string         `json:"tenant"`
+	Priority   queue.Priority `json:"priority"`
+	Labels     []string       `json:"labels"` // not null
+	Size       int64          `json:"size"`
+	Enqueued   *time.Time     `json:"enqueued"`
+	Expires    *time.Time     `json:"expires"`
+	UTF8       bool           `json:"utf8"`
+	EightBit   bool           `json:"eight_bit"`
+	Return     queue.Return   `json:"ret"`
+	Envelope   string         `json:"envelope"`
+	TLS        queue.TLS      `json:"tls"`
+	Unfinished int            `json:"unfinished"`
+	Ended      *time.Time     `json:"ended"`
+	Draft      *int64         `json:"draft"`
+	At         int            `json:"at"`     // where in the octets of the statement its own are
+	Length     int            `json:"length"` // how many
 }
 
 type jobJSON struct {
@@ -47,8 +47,8 @@ type jobJSON struct {
 	Held       bool            `json:"held"`
 	Via        string          `json:"via"`
 	Tries      int             `json:"tries"`
-	Recipients json.RawMessage `json:"recipients"`
-	Attempts   json.RawMessage `json:"attempts"`
+	Recipients []recipientJSON `json:"recipients"`
+	Attempts   []attemptJSON   `json:"attempts"`
 	Marks      []int           `json:"new_marks,omitempty"` // counted from 1 within the statement
 }
 
@@ -135,7 +135,7 @@ func (r *replyJSON) decode() queue.Reply {
 	return queue.Reply(*r)
 }
 
-func encodeRecipients(list []queue.Recipient) (json.RawMessage, error) {
+func encodeRecipients(list []queue.Recipient) ([]recipientJSON, error) {
 	out := make([]recipientJSON, len(list))
 	for i := range list {
 		r := &list[i]
@@ -147,7 +147,7 @@ func encodeRecipients(list []queue.Recipient) (json.RawMessage, error) {
 			Notify: r.Notify, Original: r.Original, Reason: r.Reason, Report: r.Report,
 		}
 	}
-	return json.Marshal(out)
+	return out, nil
 }
 
 func decodeRecipients(b []byte, marks []int64) ([]queue.Recipient, error) {
@@ -176,10 +176,7 @@ func decodeRecipients(b []byte, marks []int64) ([]queue.Recipient, error) {
 	return out, nil
 }
 
-func encodeAttempts(list []queue.Attempt) (json.RawMessage, error) {
-	if len(list) == 0 {
-		return json.RawMessage("[]"), nil
-	}
+func encodeAttempts(list []queue.Attempt) ([]attemptJSON, error) {
 	out := make([]attemptJSON, len(list))
 	for i := range list {
 		a := &list[i]
@@ -191,7 +188,7 @@ func encodeAttempts(list []queue.Attempt) (json.RawMessage, error) {
 			Uncertain: a.Uncertain, Reply: encodeReply(&a.Reply),
 		}
 	}
-	return json.Marshal(out)
+	return out, nil
 }
 
 func decodeAttempts(b []byte) ([]queue.Attempt, error) {
@@ -211,11 +208,4 @@ func decodeAttempts(b []byte) ([]queue.Attempt, error) {
 		}
 	}
 	return out, nil
-}
-
-func encodeLabels(labels []string) (json.RawMessage, error) {
-	if len(labels) == 0 {
-		return json.RawMessage("[]"), nil
-	}
-	return json.Marshal(labels)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/postroad/postroad/queue"
@@ -29,6 +30,7 @@ func (q *Queue) Enqueue(ctx context.Context, e *queue.Entry) (added bool, err er
 	case err != nil && !errors.Is(err, queue.ErrInDoubt):
 		q.drop(p)
 	case p.added:
+		q.fresh.add(p, time.Now())
 		q.announce()
 	}
 	return p.added, err
@@ -40,14 +42,14 @@ func (q *Queue) enqueue(ctx context.Context, p *prepared) error {
 		return err
 	}
 	q.drop(p)
-	return q.read(ctx, func(ctx context.Context, c *pgx.Conn) error { return q.known(ctx, pgxSession{c}, p) })
+	return q.read(ctx, func(ctx context.Context, c *pgx.Conn) error { return q.known(ctx, ownSession{c}, p) })
 }
 
 // enqueueTogether stores messages in one transaction, and notes which of them were not stored before.
 func (q *Queue) enqueueTogether(ctx context.Context, list []*prepared) error {
 	return q.write(ctx, func(ctx context.Context, a *attempt) error {
 		a.handed = true
-		stored, err := q.put(ctx, pgxSession{a.conn}, list...)
+		stored, err := q.put(ctx, ownSession{a.conn}, list...)
 		for i, p := range list {
 			p.added = err == nil && stored[i]
 		}
@@ -59,12 +61,13 @@ func (q *Queue) enqueueTogether(ctx context.Context, list []*prepared) error {
 func (q *Queue) put(ctx context.Context, s session, list ...*prepared) (stored map[int]bool, err error) {
 	messages := make([]messageJSON, len(list))
 	var jobs []jobJSON
-	octets := together(list)
+	octets := q.together(list)
+	defer q.buffers.Put(octets)
 	marks, at := 0, 0
 	for i, p := range list {
 		messages[i] = p.message
 		messages[i].I, messages[i].At = i, at
-		at += len(p.octets)
+		at += p.length()
 		for _, j := range p.jobs {
 			j.I = i
 			j.Marks = shifted(j.Marks, marks)
@@ -80,7 +83,7 @@ func (q *Queue) put(ctx context.Context, s session, list ...*prepared) (stored m
 		return nil, err
 	}
 	stored = make(map[int]bool, len(list))
-	err = s.each(ctx, q.sql["put"], append(args, octets), func(scan func(...any) error) error {
+	err = s.each(ctx, q.sql["put"], append(args, *octets), func(scan func(...any) error) error {
 		var i int
 		err := scan(&i)
 		stored[i] = true
@@ -89,18 +92,15 @@ func (q *Queue) put(ctx context.Context, s session, list ...*prepared) (stored m
 	return stored, err
 }
 
-// together is the bodies of messages, one behind the other.
-func together(list []*prepared) []byte {
-	if len(list) == 1 {
-		return list[0].octets
+// together has the bodies of messages one behind the other, in memory that is used again and again.
+func (q *Queue) together(list []*prepared) *[]byte {
+	octets, _ := q.buffers.Get().(*[]byte)
+	if octets == nil {
+		octets = new([]byte)
 	}
-	size := 0
+	*octets = (*octets)[:0]
 	for _, p := range list {
-		size += len(p.octets)
-	}
-	octets := make([]byte, 0, size)
-	for _, p := range list {
-		octets = append(octets, p.octets...)
+		*octets = append(append(*octets, p.head...), p.octets...)
 	}
 	return octets
 }

@@ -13,8 +13,9 @@ import (
 	"github.com/postroad/postroad/queue/pgqueue/pgtest"
 )
 
-// TestPlans holds what the planner makes of the statements that a Sender runs all the time: nothing but look-ups in an index, whether it
-// knows the parameters or not, and whether the tables were last analysed when they were empty or when they were full.
+// TestPlans holds what the planner makes of the statements that a Sender runs all the time: nothing but look-ups in an index, whatever
+// the tables were like when a statement was planned or they were last analysed. What runs in a transaction of the host program has
+// no settings of the queue's, and is looked at with its plan kept and not.
 func TestPlans(t *testing.T) {
 	url := pgtest.Database(t)
 	pool := pgtest.Pool(t, url)
@@ -27,9 +28,39 @@ func TestPlans(t *testing.T) {
 	if _, err := pool.Exec(t.Context(), analyze, pgx.QueryExecModeSimpleProtocol); err != nil {
 		t.Fatal(err)
 	}
-	const jobs, domains = 50_000, 500
 	now := time.Date(2041, 5, 6, 7, 8, 9, 0, time.UTC)
-	_, err = q.EnqueueAll(t.Context(), func(yield func(*queue.Entry) bool) {
+	statements := planned(t, q, now)
+	c, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	check := func(when string) {
+		for _, s := range statements {
+			checkPlan(t, c.Conn(), when, settings, s)
+		}
+		if when == "empty" {
+			return // what others plan now they can't be told to plan otherwise
+		}
+		known := &pgx.QueuedQuery{SQL: q.sql["digest"], Arguments: []any{"00000007"}}
+		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+			checkPlan(t, c.Conn(), when+", "+mode, "SELECT set_config('plan_cache_mode', '"+mode+"', true)", known)
+		}
+	}
+	check("empty")
+	fillPlanned(t, q, now)
+	check("analysed when empty")
+	if _, err := c.Exec(t.Context(), analyze, pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatal(err)
+	}
+	check("analysed when full")
+}
+
+// fillPlanned enqueues jobs, and leases some.
+func fillPlanned(t *testing.T, q *Queue, now time.Time) {
+	t.Helper()
+	const jobs, domains = 50_000, 500
+	_, err := q.EnqueueAll(t.Context(), func(yield func(*queue.Entry) bool) {
 		for i := range jobs {
 			id := queue.ID(fmt.Sprintf("%08d", i))
 			e := &queue.Entry{
@@ -47,10 +78,17 @@ func TestPlans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := queue.ClaimRequest{Now: now, Lease: time.Hour, Limit: 100, Expired: true}
-	if _, err := q.Claim(t.Context(), queue.ClaimRequest{Now: now, Lease: time.Hour, Limit: 200}); err != nil {
-		t.Fatal(err)
+	for _, holder := range []string{"", "silent"} {
+		if _, err := q.Claim(t.Context(), queue.ClaimRequest{Now: now, Lease: time.Hour, Limit: 200, Holder: holder}); err != nil {
+			t.Fatal(err)
+		}
 	}
+}
+
+// planned are the statements of a Sender.
+func planned(t *testing.T, q *Queue, now time.Time) []*pgx.QueuedQuery {
+	t.Helper()
+	r := queue.ClaimRequest{Now: now, Lease: time.Hour, Limit: 100, Expired: true}
 	anywhere := &pgx.Batch{}
 	if err := q.ask(anywhere, &r); err != nil {
 		t.Fatal(err)
@@ -76,45 +114,30 @@ func TestPlans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	statements := slices.Concat(anywhere.QueuedQueries[:1], lanes.QueuedQueries, byKey.QueuedQueries, []*pgx.QueuedQuery{
+	return slices.Concat(anywhere.QueuedQueries, lanes.QueuedQueries, byKey.QueuedQueries, []*pgx.QueuedQuery{
 		{SQL: q.sql["commit"], Arguments: commit},
 		{SQL: q.sql["open"], Arguments: []any{"00000007"}},
 		{SQL: q.sql["read"], Arguments: []any{7, 0}},
 		{SQL: q.sql["ended"], Arguments: []any{0, pageSize}},
 		{SQL: q.sql["heads"], Arguments: []any{"00000000-0000-0000-0000-000000000000", false, pageSize}},
 		{SQL: q.sql["purge"], Arguments: []any{1.0, purgeBatch}},
+		{SQL: q.sql["sweep"], Arguments: []any{purgeBatch}},
+		{SQL: q.sql["free"], Arguments: []any{"heir"}},
 		{SQL: q.sql["digest"], Arguments: []any{"00000007"}},
 	})
-	c, err := pool.Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Release()
-	for _, when := range []string{"analysed when empty", "analysed when full"} {
-		if when == "analysed when full" {
-			if _, err := c.Exec(t.Context(), analyze, pgx.QueryExecModeSimpleProtocol); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
-			if _, err := c.Exec(t.Context(), "SET plan_cache_mode = "+mode); err != nil {
-				t.Fatal(err)
-			}
-			for _, s := range statements {
-				checkPlan(t, c.Conn(), when+", "+mode, s)
-			}
-		}
-	}
 }
 
 // checkPlan fails if a statement reads a large table from one end to the other, or much that it doesn't need.
-func checkPlan(t *testing.T, c *pgx.Conn, when string, s *pgx.QueuedQuery) {
+func checkPlan(t *testing.T, c *pgx.Conn, when, settings string, s *pgx.QueuedQuery) {
 	t.Helper()
 	tx, err := c.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tx.Rollback(t.Context())
+	if _, err := tx.Exec(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
 	var b []byte
 	err = tx.QueryRow(t.Context(), "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+s.SQL, s.Arguments...).Scan(&b)
 	if err != nil {

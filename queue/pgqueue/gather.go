@@ -6,83 +6,128 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/queue"
 )
 
-// maxLeaders is how many transactions of gathered work there are at once: while one syncs, another is on its way.
-const maxLeaders = 2
+const (
+	// maxLeaders is how many transactions of gathered work there are at once.
+	maxLeaders = 4
+	// crew is how many wait, for each transaction that is under way, when another one begins beside. What a statement costs the
+	// server depends little on how few rows it has, so that to begin early with a few costs more than it gains.
+	crew = 16
+	// impatience is how long one waits at most before another transaction begins, be it alone: those that are under way may be
+	// waiting for a lock.
+	impatience = 20 * time.Millisecond
+	// maxRest bounds the rest after a transaction.
+	maxRest = 10 * time.Millisecond
+)
 
 // gathering has callers that come while others are being served share a transaction: a statement costs the server more than the
-// rows of one message do. Nobody waits for company. Who finds a leader's place free goes at once, with all who wait; the
-// others wait for a place, or for a leader that takes them along. What fails together is tried again alone.
+// rows of one message do. Who finds nothing under way goes at once. The others wait for a leader's place, to which they take all
+// along who wait, or for a leader that takes them. After a transaction that several have shared there is a rest, for more of them
+// to come: it ends when there are enough. What fails together is tried again alone.
 type gathering[T any] struct {
 	fits     func(list []T) bool                       // whether these may share a transaction
 	together func(ctx context.Context, list []T) error // does it for all that it can be done for
 	done     func(T) bool                              // whether it was
 	alone    func(ctx context.Context, one T) error
+	rest     int // how many times as long as a transaction the rest after it is, and as many callers are enough
 
 	mu      sync.Mutex // guards what follows
 	leaders int
 	waiting []*guest[T]
+	resting *time.Timer // its end has a leader's place; nil: there is none
+	enough  int         // who wait end the rest
 }
 
 // guest is a caller.
 type guest[T any] struct {
+	ctx  context.Context
 	what T
 	turn chan role // receives once; the sender has taken the guest off the list
-	err  error     // of the transaction, for one who was taken along
+	err  error     // of the transaction, for one who has shared it
 }
 
 type role int
 
 const (
 	leader    role = iota // it has a leader's place
-	passenger             // its leader's transaction is over
+	passenger             // the transaction that it shares is over
 )
 
-// do does what, alone or with others. When ctx ends in a transaction that another one leads, its end is waited for a while.
+// do does what, alone or with others. When ctx ends in a transaction with others, its end is waited for a while.
 func (g *gathering[T]) do(ctx context.Context, what T) error {
-	me := &guest[T]{what: what, turn: make(chan role, 1)}
+	me := &guest[T]{ctx: ctx, what: what, turn: make(chan role, 1)}
 	if g.enter(me) {
-		return g.lead(ctx, me)
+		return g.lead(me)
 	}
-	select {
-	case r := <-me.turn:
-		return g.play(ctx, me, r)
-	case <-ctx.Done():
+	return g.wait(me)
+}
+
+// wait waits for me's turn.
+func (g *gathering[T]) wait(me *guest[T]) error {
+	impatient := time.NewTicker(impatience)
+	defer impatient.Stop()
+	for me.ctx.Err() == nil {
+		select {
+		case r := <-me.turn:
+			return g.play(me, r)
+		case <-impatient.C:
+			if g.push(me) {
+				return g.lead(me)
+			}
+		case <-me.ctx.Done():
+		}
 	}
 	if g.leave(me) {
-		return fmt.Errorf("pgqueue: %w", ctx.Err())
+		return fmt.Errorf("pgqueue: %w", me.ctx.Err())
 	}
 	patience := time.NewTimer(grace)
 	defer patience.Stop()
 	select {
 	case r := <-me.turn:
-		return g.play(ctx, me, r)
+		return g.play(me, r)
 	case <-patience.C:
-		return fmt.Errorf("pgqueue: %w: %w", queue.ErrInDoubt, ctx.Err())
+		return fmt.Errorf("pgqueue: %w: %w", queue.ErrInDoubt, me.ctx.Err())
 	}
 }
 
-func (g *gathering[T]) play(ctx context.Context, me *guest[T], r role) error {
+func (g *gathering[T]) play(me *guest[T], r role) error {
 	if r == leader {
-		return g.lead(ctx, me)
+		return g.lead(me)
 	}
-	return g.settle(ctx, me)
+	return g.settle(me)
 }
 
 // enter takes a leader's place, or else waits.
 func (g *gathering[T]) enter(me *guest[T]) (leads bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.leaders < maxLeaders {
+	if g.leaders == 0 || g.resting == nil && g.leaders < maxLeaders && len(g.waiting) >= g.leaders*crew {
 		g.leaders++
 		return true
 	}
 	g.waiting = append(g.waiting, me)
+	if g.resting != nil && len(g.waiting) >= g.enough {
+		g.resume()
+	}
 	return false
+}
+
+// push takes a leader's place because the wait is long, if there is one and me still waits.
+func (g *gathering[T]) push(me *guest[T]) (leads bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.Index(g.waiting, me)
+	if i < 0 || g.leaders == maxLeaders {
+		return false
+	}
+	g.waiting = slices.Delete(g.waiting, i, i+1)
+	g.leaders++
+	return true
 }
 
 // leave no longer waits, and reports whether me did.
@@ -97,44 +142,95 @@ func (g *gathering[T]) leave(me *guest[T]) bool {
 	return true
 }
 
-// lead does what me wants, with all who wait and fit.
-func (g *gathering[T]) lead(ctx context.Context, me *guest[T]) error {
-	along, list := g.board(me.what)
-	if len(along) == 0 {
-		defer g.pass()
-		return g.alone(ctx, me.what)
+// lead does what me wants, with all who wait and fit. What several share is nobody's in particular: me waits for it like the others.
+func (g *gathering[T]) lead(me *guest[T]) error {
+	party, list := g.board(me)
+	if len(party) == 1 {
+		defer g.pass(1, 0)
+		return g.alone(me.ctx, me.what)
 	}
-	err := g.together(ctx, list)
-	g.pass()
-	for _, one := range along {
-		one.err = err
-		one.turn <- passenger
-	}
-	me.err = err
-	return g.settle(ctx, me)
+	go func() {
+		ctx, end := lastOf(party)
+		began := time.Now()
+		err := g.together(ctx, list)
+		end()
+		g.pass(len(party), time.Since(began))
+		for _, one := range party {
+			one.err = err
+			one.turn <- passenger
+		}
+	}()
+	return g.wait(me)
 }
 
-// board takes those off the list who go along with one.
-func (g *gathering[T]) board(one T) (along []*guest[T], list []T) {
+// lastOf returns a ctx that ends when those of the whole party have, or by end.
+func lastOf[T any](party []*guest[T]) (ctx context.Context, end func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(party[0].ctx))
+	var left atomic.Int64
+	left.Store(int64(len(party)))
+	stops := make([]func() bool, len(party))
+	for i, one := range party {
+		stops[i] = context.AfterFunc(one.ctx, func() {
+			if left.Add(-1) == 0 {
+				cancel()
+			}
+		})
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel()
+	}
+}
+
+// board takes those off the list who go along with me.
+func (g *gathering[T]) board(me *guest[T]) (party []*guest[T], list []T) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	list = []T{one}
+	party, list = []*guest[T]{me}, []T{me.what}
 	for _, next := range g.waiting {
 		if !g.fits(append(list, next.what)) {
 			break
 		}
 		list = append(list, next.what)
-		along = append(along, next)
+		party = append(party, next)
 	}
-	g.waiting = slices.Delete(g.waiting, 0, len(along))
-	return along, list
+	g.waiting = slices.Delete(g.waiting, 0, len(party)-1)
+	return party, list
 }
 
-// pass gives a leader's place to the first who waits.
-func (g *gathering[T]) pass() {
+// pass is called when a transaction of a party is over. A leader's place is then free at once, or after the rest.
+func (g *gathering[T]) pass(party int, took time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.waiting) == 0 {
+	if enough := g.rest * party; party > 1 && g.leaders == 1 && len(g.waiting) < enough {
+		g.enough = enough
+		g.resting = time.AfterFunc(min(time.Duration(g.rest)*took, maxRest), g.wake)
+		return
+	}
+	g.free()
+}
+
+// wake ends the rest when it was long enough.
+func (g *gathering[T]) wake() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.resting != nil {
+		g.resume()
+	}
+}
+
+// resume ends the rest. It is called with mu locked, as free is.
+func (g *gathering[T]) resume() {
+	g.resting.Stop()
+	g.resting = nil
+	g.free()
+}
+
+// free gives a leader's place to the first who waits, unless the others that lead will do.
+func (g *gathering[T]) free() {
+	if len(g.waiting) <= (g.leaders-1)*crew {
 		g.leaders--
 		return
 	}
@@ -144,12 +240,12 @@ func (g *gathering[T]) pass() {
 }
 
 // settle says what came of a transaction with others.
-func (g *gathering[T]) settle(ctx context.Context, me *guest[T]) error {
+func (g *gathering[T]) settle(me *guest[T]) error {
 	switch {
 	case me.err == nil && g.done(me.what):
 		return nil
 	case errors.Is(me.err, queue.ErrInDoubt), errors.Is(me.err, queue.ErrClosed):
 		return me.err
 	}
-	return g.alone(ctx, me.what)
+	return g.alone(me.ctx, me.what)
 }

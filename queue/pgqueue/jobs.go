@@ -148,21 +148,17 @@ func (p *pager) heads(ctx context.Context) (page []*queue.Job, more bool, err er
 	var retry bool
 	err = p.Queue.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		page, read = nil, 0
-		rows, err := c.Query(ctx, p.sql["heads"], p.lane, p.retry, pageSize)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for ; rows.Next(); read++ {
-			j, err := scanJob(rows, &lane)
+		return ownSession{c}.each(ctx, p.sql["heads"], []any{p.lane, p.retry, pageSize}, func(scan func(...any) error) error {
+			read++
+			j, err := scanJob(scan, &lane)
 			if err != nil {
 				return err
 			}
 			if retry = j.Tries > 0; p.f.Match(j) {
 				page = append(page, j)
 			}
-		}
-		return rows.Err()
+			return nil
+		})
 	})
 	p.lane, p.retry = lane, retry
 	return page, read == pageSize, err
@@ -201,21 +197,17 @@ func (p *pager) settled(ctx context.Context) (page []*queue.Job, read int, err e
 	since := p.since()
 	err = p.Queue.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		page, read = nil, 0
-		rows, err := c.Query(ctx, p.sql["ended"], p.since(), pageSize)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for ; rows.Next(); read++ {
-			j, err := scanJob(rows, &since)
+		return ownSession{c}.each(ctx, p.sql["ended"], []any{p.since(), pageSize}, func(scan func(...any) error) error {
+			read++
+			j, err := scanJob(scan, &since)
 			if err != nil {
 				return err
 			}
 			if j = j.At(queue.Mark(since)); p.f.Match(j) {
 				page = append(page, j)
 			}
-		}
-		return rows.Err()
+			return nil
+		})
 	})
 	if err == nil {
 		p.f.Since = queue.Mark(since)

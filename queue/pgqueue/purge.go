@@ -29,14 +29,12 @@ func (q *Queue) Purge(ctx context.Context) (deleted int, err error) {
 	err = q.write(ctx, func(ctx context.Context, a *attempt) error {
 		deleted = 0
 		if q.options.Retention > 0 {
-			tag, err := a.conn.Exec(ctx, q.sql["purge"], q.options.Retention.Seconds(), purgeBatch)
-			if err != nil {
+			if _, err := one(ctx, ownSession{a.conn}, q.sql["purge"], []any{q.options.Retention.Seconds(), purgeBatch}, &deleted); err != nil {
 				return err
 			}
-			deleted = int(tag.RowsAffected())
 		}
 		swept := 0
-		err := a.conn.QueryRow(ctx, q.sql["sweep"], purgeBatch).Scan(&swept)
+		_, err := one(ctx, ownSession{a.conn}, q.sql["sweep"], []any{purgeBatch}, &swept)
 		deleted += swept
 		return err
 	})

@@ -62,6 +62,9 @@ type Queue struct {
 	wakers wakers
 	news   news
 	tidy   tidiness
+	fresh  fresh
+
+	buffers sync.Pool // of *[]byte: bodies on their way to the server
 
 	arrivals gathering[*prepared] // messages to be stored
 	outcomes gathering[*outcome]  // jobs to be stored as they are now
@@ -91,9 +94,11 @@ func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Queue, error) {
 	q := &Queue{pool: pool, schema: o.Schema, options: o, sql: sql, name: rand.Text()}
 	q.arrivals = gathering[*prepared]{
 		fits: fitTogether, together: q.enqueueTogether, alone: q.enqueue, done: func(p *prepared) bool { return p.added },
+		rest: 1, // callers wait for it
 	}
 	q.outcomes = gathering[*outcome]{
 		fits: commitFit, together: q.commitTogether, alone: q.commit, done: func(o *outcome) bool { return o.stored },
+		rest: 3, // nobody does
 	}
 	q.life, q.end = context.WithCancel(context.Background())
 	for _, step := range []func(context.Context) error{q.checkServer, q.migrate, q.resume} {

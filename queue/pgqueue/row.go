@@ -10,7 +10,7 @@ import (
 )
 
 // scanJob reads a job from columns, and what follows them into more.
-func scanJob(rows pgx.Rows, more ...any) (*queue.Job, error) {
+func scanJob(scan func(...any) error, more ...any) (*queue.Job, error) {
 	j := &queue.Job{}
 	m := &j.Message
 	var due, finished, leased, enqueued, expires *time.Time
@@ -18,7 +18,7 @@ func scanJob(rows pgx.Rows, more ...any) (*queue.Job, error) {
 	var marks []int64
 	var token int64
 	var priority int16
-	err := rows.Scan(append([]any{
+	err := scan(append([]any{
 		&j.Key.ID, &j.Key.N, &j.Domain, &due, &finished, &j.Held, &j.Via, &j.Tries, &j.Lapses, &recipients, &marks, &attempts, &leased,
 		&token, &digest, &m.From, &m.Tenant, &priority, &labels, &m.Size, &enqueued, &expires, &m.UTF8, &m.EightBit,
 		(*string)(&m.Return), &m.EnvelopeID, (*string)(&m.TLS),
@@ -55,7 +55,7 @@ func at(t *time.Time) time.Time {
 func scanJobs(rows pgx.Rows) (jobs []*queue.Job, err error) {
 	defer rows.Close()
 	for rows.Next() {
-		j, err := scanJob(rows)
+		j, err := scanJob(rows.Scan)
 		if err != nil {
 			return nil, err
 		}

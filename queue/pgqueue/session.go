@@ -30,6 +30,46 @@ func (s pgxSession) each(ctx context.Context, statement string, args []any, row 
 	return eachRow(rows, row)
 }
 
+// ownSession is a connection that only the queue uses. Whatever the tables look like when a statement is planned, they may look
+// quite different when it runs: a queue is empty at one moment and has a million jobs at the next. So the server is told, for
+// a transaction at a time, to plan for the indexes and to keep the plan: to plan a claim takes longer than to carry it out.
+type ownSession struct{ *pgx.Conn }
+
+const settings = `SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
+    set_config('jit', 'off', true)`
+
+func (s ownSession) each(ctx context.Context, statement string, args []any, row func(scan func(...any) error) error) error {
+	b := &pgx.Batch{}
+	b.Queue(statement, args...)
+	return s.batch(ctx, b, func(rows pgx.Rows) error { return eachRow(rows, row) })
+}
+
+// batch runs statements in one round trip and one transaction, unless one is open, and calls each of read for the result of one.
+func (s ownSession) batch(ctx context.Context, b *pgx.Batch, read ...func(pgx.Rows) error) (err error) {
+	set := &pgx.QueuedQuery{SQL: settings}
+	results := s.SendBatch(ctx, &pgx.Batch{QueuedQueries: append([]*pgx.QueuedQuery{set}, b.QueuedQueries...)})
+	defer func() {
+		if closed := results.Close(); err == nil {
+			err = closed
+		}
+	}()
+	if _, err := results.Exec(); err != nil {
+		return err
+	}
+	for _, f := range read {
+		rows, err := results.Query()
+		if err != nil {
+			return err
+		}
+		err = f(rows)
+		rows.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // sqlSession is a transaction of database/sql.
 type sqlSession struct{ *sql.Tx }
 

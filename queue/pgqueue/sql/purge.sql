@@ -9,5 +9,7 @@ WITH old AS MATERIALIZED (
     DELETE FROM postroad.chunks WHERE body = ANY (ARRAY(SELECT body FROM old))
 ), places AS (
     DELETE FROM postroad.ended WHERE mark = ANY (ARRAY(SELECT m FROM gone, unnest(gone.marks) AS m WHERE m > 0))
+), deleted AS (
+    DELETE FROM postroad.messages WHERE id = ANY (ARRAY(SELECT id FROM old))
 )
-DELETE FROM postroad.messages WHERE id = ANY (ARRAY(SELECT id FROM old))
+SELECT count(*) FROM old

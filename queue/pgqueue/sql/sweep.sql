@@ -4,6 +4,6 @@ WITH old AS (
         SELECT body FROM postroad.drafts WHERE touched < clock_timestamp() - interval '1 day' LIMIT $1::integer FOR UPDATE SKIP LOCKED))
     RETURNING body
 ), gone AS (
-    DELETE FROM postroad.chunks WHERE body IN (SELECT body FROM old)
+    DELETE FROM postroad.chunks WHERE body = ANY (ARRAY(SELECT body FROM old))
 )
 SELECT count(*) FROM old

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 )
 
@@ -54,6 +55,7 @@ func serveSink(ctx context.Context, addr string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	runtime.GOMAXPROCS(1) // a second thread to be woken costs more than it takes off the first
 	fmt.Fprintln(out, l.Addr())
 	if os.Getenv(childVariable) != "" {
 		go func() {

@@ -39,11 +39,17 @@ func (b *bench) river(ctx context.Context) (any, error) {
 	routes := b.routes(l)
 	var ours, theirs []*figures
 	for range b.rounds {
+		if err := settlePostgres(ctx, b.queue); err != nil {
+			return nil, err
+		}
 		f, err := b.throughRiver(ctx, program, l)
 		if err != nil {
 			return nil, fmt.Errorf("river: %w", err)
 		}
 		theirs = append(theirs, f)
+		if err := settlePostgres(ctx, b.queue); err != nil {
+			return nil, err
+		}
 		if f, err = b.trial(ctx, l, routes, whileDelivering); err != nil {
 			return nil, err
 		}

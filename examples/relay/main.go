@@ -32,9 +32,9 @@ import (
 )
 
 // garbagePercent is GOGC, unless the environment has it. The program keeps little in memory, so that at 100 a few messages are
-// reason enough to collect their garbage: under load, that takes an eighth of its processor time. At 300 it is a few hundredths, for
-// some 20 MB more.
-const garbagePercent = 300
+// reason enough to collect their garbage: under load, that takes an eighth of its processor time. At 220 it is a few hundredths, for
+// some 15 MB more.
+const garbagePercent = 220
 
 func main() {
 	if os.Getenv("GOGC") == "" {

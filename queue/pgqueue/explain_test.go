@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/pgqueue/pgtest"
 )
@@ -17,13 +18,7 @@ import (
 // the tables were like when a statement was planned or they were last analysed. What runs in a transaction of the host program has
 // no settings of the queue's, and is looked at with its plan kept and not.
 func TestPlans(t *testing.T) {
-	url := pgtest.Database(t)
-	pool := pgtest.Pool(t, url)
-	q, err := Open(t.Context(), pool, Options{Schema: pgtest.Schema(t, url)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
+	pool, q := openInside(t)
 	analyze := in(q.schema, "VACUUM ANALYZE postroad.messages, postroad.jobs, postroad.chunks, postroad.ended")
 	if _, err := pool.Exec(t.Context(), analyze, pgx.QueryExecModeSimpleProtocol); err != nil {
 		t.Fatal(err)
@@ -83,6 +78,19 @@ func fillPlanned(t *testing.T, q *Queue, now time.Time) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// openInside opens a queue in a schema of its own, for tests that look inside.
+func openInside(t *testing.T) (*pgxpool.Pool, *Queue) {
+	t.Helper()
+	url := pgtest.Database(t)
+	pool := pgtest.Pool(t, url)
+	q, err := Open(t.Context(), pool, Options{Schema: pgtest.Schema(t, url)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { q.Close() })
+	return pool, q
 }
 
 // planned are the statements of a Sender.

@@ -10,18 +10,11 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/queue"
-	"github.com/postroad/postroad/queue/pgqueue/pgtest"
 )
 
 // A body that was just stored is read from memory, once, by who has leased a job of it, and by nobody else: the database may know better.
 func TestFresh(t *testing.T) {
-	url := pgtest.Database(t)
-	pool := pgtest.Pool(t, url)
-	q, err := Open(t.Context(), pool, Options{Schema: pgtest.Schema(t, url)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
+	pool, q := openInside(t)
 	now := time.Now()
 	e := &queue.Entry{
 		Message: queue.Message{ID: "a", Enqueued: now, Expires: now.Add(time.Hour)},

@@ -276,7 +276,10 @@ func (r *run) claim(c schedule.Claim) schedule.Claimed {
 	if err != nil {
 		r.trouble(queue.Key{}, err)
 	}
-	took := time.Since(began)
+	var took time.Duration
+	if r.sharing != nil { // else there is no server that would have less for others
+		took = time.Since(began)
+	}
 	claimed.Jobs = r.sift(claimed.Jobs)
 	return schedule.Claimed{Claimed: claimed, Err: err, Took: took}
 }

@@ -25,8 +25,8 @@ func (e Ready) Merge(o Ready) Ready {
 // Claimed answers a Claim.
 type Claimed struct {
 	queue.Claimed
-	Err  error // the claim failed; the rest is empty
-	Took time.Duration
+	Err  error         // the claim failed; the rest is empty
+	Took time.Duration // of a server's time; 0 for a queue that has none
 }
 
 // Routed says to which site the job of a worker was found to belong, and whether it needs a connection to be made there. It is

@@ -32,8 +32,8 @@ type freshBody struct {
 	leased       bool // by a claim of this process that has not been committed
 }
 
-// add keeps the body of a message that was stored, if it is whole and due. What is older stays, since it is claimed first; only what
-// nobody seems to claim makes room.
+// add keeps the body of a message that was stored, if it is whole and due, and if there is room: what is older is claimed first, and stays
+// for as long as it is of use.
 func (f *fresh) add(p *prepared, now time.Time) {
 	size := p.length()
 	if size == 0 || p.message.Draft != nil || !p.due {
@@ -41,7 +41,7 @@ func (f *fresh) add(p *prepared, now time.Time) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.order) > 0 && (f.order[0].gone || f.size+size > maxFresh && now.Sub(f.order[0].since) > freshTime) {
+	for len(f.order) > 0 && (f.order[0].gone || now.Sub(f.order[0].since) > freshTime) {
 		f.remove(f.order[0])
 		f.order = f.order[1:]
 	}

@@ -98,6 +98,16 @@ func TestFreshBounds(t *testing.T) {
 	if f.bodies["3"] != nil || f.bodies["300"] == nil || f.size != maxFresh || len(f.order) > maxFresh>>20 {
 		t.Errorf("%d bodies in %d places, %d octets", len(f.bodies), len(f.order), f.size)
 	}
+	f = &fresh{} // of which nobody claims the first message, and all others are claimed at once
+	for n := range 1000 {
+		f.add(message(n), now.Add(time.Duration(n)*freshTime/10))
+		if n > 0 {
+			f.forget(queue.ID(fmt.Sprint(n)))
+		}
+	}
+	if len(f.order) > 12 {
+		t.Errorf("%d messages are remembered that are not there", len(f.order))
+	}
 	f.add(&prepared{message: messageJSON{ID: "later"}, octets: []byte("x")}, now.Add(time.Hour))
 	if f.bodies["later"] != nil {
 		t.Error("what isn't due is kept")

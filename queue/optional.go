@@ -14,6 +14,23 @@ type Bulk interface {
 	EnqueueAll(ctx context.Context, es iter.Seq[*Entry]) (durable int, err error)
 }
 
+// Leaser is implemented by queues in which it costs less to lease a job as it is stored than to claim it afterwards.
+type Leaser interface {
+	// EnqueueLeased stores e as [Queue.Enqueue] does, and in the same transaction leases those of its jobs that l names, but
+	// for the ones that are finished, held, or not due at l.Now. It returns these as Claim would have, in the order of their
+	// numbers. Nothing is leased if added is false. A lease that was made for a caller who was not told of it, because of
+	// [ErrInDoubt] or a message that turned out to be stored already, ends soon.
+	EnqueueLeased(ctx context.Context, e *Entry, l LeaseRequest) (leased []*Job, added bool, err error)
+}
+
+// LeaseRequest says which jobs [Leaser.EnqueueLeased] leases, and for how long.
+type LeaseRequest struct {
+	Now    time.Time     // what is due is judged by this
+	Lease  time.Duration // how long the jobs are the caller's, from Now; if it is not positive the error is [ErrInvalid]
+	Holder string        // as in [ClaimRequest]
+	Jobs   []int         // numbers of jobs of the entry, each once; one that it doesn't have is [ErrInvalid]
+}
+
 // Waker is implemented by queues to which others than this process add messages.
 type Waker interface {
 	// Wake returns a channel that receives after messages were enqueued by another process; several may be one

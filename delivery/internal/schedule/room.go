@@ -7,6 +7,25 @@ import "time"
 func (s *State) maxOpening() int   { return max(s.config.Total/2, 1) }
 func (s *State) maxStrangers() int { return max(s.config.Total/4, 1) }
 
+// silence is for how long a stranger that failed keeps its place, while others wait for one: a host that refuses at once costs
+// as much work as one that takes its time, and thousands of them are to cost those that can be reached as little.
+const silence = 100 * time.Millisecond
+
+// fail takes note of a stranger that has failed.
+func (s *State) fail(now time.Time) { s.silences = append(s.silences, now) }
+
+// recover frees the places of strangers that failed a while ago, or, if the clock was set back, after now.
+func (s *State) recover(now time.Time) {
+	n := 0
+	for n < len(s.silences) && (now.Sub(s.silences[n]) >= silence || s.silences[n].After(now)) {
+		n++
+	}
+	s.silences = s.silences[n:]
+}
+
+// placesForStrangers is how many more connections to strangers may be made.
+func (s *State) placesForStrangers() int { return s.maxStrangers() - s.strangers - len(s.silences) }
+
 // mayConnect reports whether the site's rate lets a connection begin.
 func (st *site) mayConnect(now time.Time) bool {
 	return !st.rate.connections.Next(st.connectionRate(), now).After(now)
@@ -21,7 +40,7 @@ func (s *State) free(now time.Time, st *site) int {
 	others := s.promised - st.promised
 	n := min(s.openable(now, st), s.config.Total-len(s.workers)-others, s.maxOpening()-s.opening-others)
 	if !st.known {
-		n = min(n, s.maxStrangers()-s.strangers-others)
+		n = min(n, s.placesForStrangers()-others)
 	}
 	if s.anyShort() {
 		n = min(n, st.promised)
@@ -64,7 +83,7 @@ func (s *State) waits(p int) bool {
 }
 
 func (s *State) waitsStrange(p int) bool {
-	return !(s.short[untried][p].empty() && s.short[silent][p].empty()) && s.strangers+s.promised < s.maxStrangers()
+	return !(s.short[untried][p].empty() && s.short[silent][p].empty()) && s.promised < s.placesForStrangers()
 }
 
 // crowded reports whether sites wait for their first connection. Then one failure is enough for a stranger, which may be one of

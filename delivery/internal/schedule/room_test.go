@@ -156,6 +156,30 @@ func TestOneFailureIsEnoughInACrowd(t *testing.T) {
 	}
 }
 
+// Strangers that refuse at once cost no more than others do, and a new one isn't kept waiting by them.
+func TestStrangersThatRefuseAtOnce(t *testing.T) {
+	w := newToy(t, 40, nil)
+	w.server = func(site string, _ int) toyAnswer {
+		if site[0] == 'x' {
+			return toyAnswer{greet: time.Millisecond, failed: Failed}
+		}
+		return toyAnswer{greet: time.Millisecond, message: time.Millisecond}
+	}
+	for i := range 10_000 {
+		w.add(lane1(fmt.Sprintf("x%d.example", i)), 100)
+	}
+	w.run(5 * time.Second)
+	turns := int(5*time.Second/silence) + 1
+	if most := w.s.maxStrangers() * turns; w.refused > most || w.refused < most*9/10 {
+		t.Errorf("%d attempts, want %d", w.refused, most)
+	}
+	w.add(lane1("new.example"), 1)
+	w.run(5*time.Second + 2*silence)
+	if w.sent["new.example"] != 1 {
+		t.Error("a new site isn't met behind those that refuse")
+	}
+}
+
 // A site that waits for room and has nothing to do any more doesn't keep it.
 func TestRoomThatIsNotNeeded(t *testing.T) {
 	w := newToy(t, 2, limited(shaping.Limits{Connections: 1, Start: 1}))

@@ -81,6 +81,7 @@ type State struct {
 	last       Worker
 	opening    int               // workers that aren't greeted yet
 	strangers  int               // of these, at sites that have never greeted
+	silences   []time.Time       // when strangers failed whose places stay taken for a moment, in order
 	promised   int               // workers that the claim under way will be for
 	idle       list.List         // of *worker, the longest idle first
 	short      [3][3]line[*site] // sites that wait for room for their first connection, by standing and priority
@@ -175,6 +176,7 @@ func (s *State) step(now time.Time, e Event) (actions []Action) {
 	s.lapse(now)
 	s.ripen(now)
 	s.ring(now)
+	s.recover(now)
 	if !now.Before(s.resume) {
 		s.resume = time.Time{}
 	}
@@ -207,6 +209,9 @@ func (s *State) Wake() time.Time {
 	}
 	if s.granted {
 		wake = earliest(wake, s.shares.Until)
+	}
+	if len(s.silences) > 0 {
+		wake = earliest(wake, s.silences[0].Add(silence))
 	}
 	if s.asked != nil {
 		return wake

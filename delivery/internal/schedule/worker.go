@@ -182,6 +182,7 @@ func (st *site) hear(now time.Time, f Feedback, s *State) {
 		st.window.failed(now, st.greeted, f.Text, st.limits, s.config.Rand)
 		if !st.known && s.crowded() {
 			st.window.rest(now, f.Text, st.limits, s.config.Rand)
+			s.fail(now)
 		}
 	case TurnedAway:
 		st.window.turnedAway(now, st.greeted, f.Text, st.limits, s.config.Rand)

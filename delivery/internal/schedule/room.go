@@ -7,9 +7,12 @@ import "time"
 func (s *State) maxOpening() int   { return max(s.config.Total/2, 1) }
 func (s *State) maxStrangers() int { return max(s.config.Total/4, 1) }
 
-// silence is for how long a stranger that failed keeps its place, while others wait for one: a host that refuses at once costs
-// as much work as one that takes its time, and thousands of them are to cost those that can be reached as little.
-const silence = 100 * time.Millisecond
+// failures is how many strangers may fail in a second while others wait for a place: a host that refuses at once costs as much
+// work as one that takes its time, and thousands of them are not to take that from those that can be reached.
+const failures = 250
+
+// silence is for how long a stranger that has failed keeps its place, so that there are no more failures than that.
+func (s *State) silence() time.Duration { return time.Duration(s.maxStrangers()) * time.Second / failures }
 
 // fail takes note of a stranger that has failed.
 func (s *State) fail(now time.Time) { s.silences = append(s.silences, now) }
@@ -17,7 +20,7 @@ func (s *State) fail(now time.Time) { s.silences = append(s.silences, now) }
 // recover frees the places of strangers that failed a while ago, or, if the clock was set back, after now.
 func (s *State) recover(now time.Time) {
 	n := 0
-	for n < len(s.silences) && (now.Sub(s.silences[n]) >= silence || s.silences[n].After(now)) {
+	for n < len(s.silences) && (now.Sub(s.silences[n]) >= s.silence() || s.silences[n].After(now)) {
 		n++
 	}
 	s.silences = s.silences[n:]
@@ -164,6 +167,17 @@ func (s *State) shorten(now time.Time, st *site) bool {
 	line.push(tenant, st)
 	st.short = shortage{line: line, since: now, priority: p, tenant: tenant}
 	return was.line == nil
+}
+
+// freshen puts a stranger that has just got mail behind all others that wait for a place: that is where every second comes from.
+// Hosts that were dead when their mail came are behind those to which somebody sends now.
+func (s *State) freshen(now time.Time, e Ready) {
+	st := s.sites[s.laneSite(&e.Lane)]
+	if st == nil || st.known || st.short.line == nil || e.Lane.Retry || now.Sub(e.Due) > time.Second {
+		return
+	}
+	st.short.line.remove(st.short.tenant, st)
+	st.short.line.push(st.short.tenant, st)
 }
 
 // yields reports whether a worker is to leave its connection to another site: one that has something better waiting, or, once

@@ -146,6 +146,7 @@ func (s *State) step(now time.Time, e Event) (actions []Action) {
 	switch e := e.(type) {
 	case Ready:
 		s.ready(e)
+		s.freshen(now, e)
 	case Claimed:
 		actions = s.claimed(now, e)
 	case Routed:
@@ -211,7 +212,7 @@ func (s *State) Wake() time.Time {
 		wake = earliest(wake, s.shares.Until)
 	}
 	if len(s.silences) > 0 {
-		wake = earliest(wake, s.silences[0].Add(silence))
+		wake = earliest(wake, s.silences[0].Add(s.silence()))
 	}
 	if s.asked != nil {
 		return wake

@@ -32,7 +32,7 @@ func (r *run) conclude(t *try) error {
 		r.tell(j, t, report, now) // before the report sets out, so that an observer hears of things in their order
 	}
 	for _, e := range stored {
-		r.noteEntry(e) // whatever the error: it may be there
+		r.noteEntry(e, func(*queue.Job) bool { return false }) // whatever the error: it may be there
 	}
 	return err
 }

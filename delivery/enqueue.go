@@ -31,7 +31,9 @@ func (s *Sender) Enqueue(ctx context.Context, m Message) (Receipt, error) {
 		return Receipt{}, err
 	}
 	defer closeBody(e)
-	added, err := s.queue.Enqueue(ctx, e)
+	h := s.offer(ctx, e)
+	defer h.end(ctx)
+	added, err := h.store(ctx, e)
 	if added {
 		event := Queued{Time: s.now(), Message: e.Message}
 		if s.observed() {
@@ -40,7 +42,7 @@ func (s *Sender) Enqueue(ctx context.Context, m Message) (Receipt, error) {
 		s.observe(event)
 	}
 	if err == nil || errors.Is(err, queue.ErrInDoubt) {
-		s.noteEntry(e) // though it may not be new, or not there: nobody else need ever have told Run of it
+		s.noteEntry(e, h.has) // though it may not be new, or not there: nobody else need ever have told Run of it
 	}
 	if err != nil {
 		return Receipt{}, enqueueError(err)

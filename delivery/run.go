@@ -240,6 +240,8 @@ func (r *run) do(actions []schedule.Action) {
 			r.beside.Go(func() { r.putBack(a) })
 		case schedule.Admission:
 			a.Answer <- a.OK
+		case schedule.Places:
+			a.Answer <- a.Sites
 		case schedule.SitePaused:
 			r.notify(SitePaused{Time: r.now(), Site: a.Site, Until: a.Until, Why: a.Why})
 		case schedule.Ask:

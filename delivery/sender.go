@@ -21,6 +21,7 @@ const firstWait, longestWait = 100 * time.Millisecond, 30 * time.Second
 type Sender struct {
 	queue    queue.Queue
 	shared   queue.Shared // nil: nobody else uses the queue
+	leaser   queue.Leaser // nil: what is enqueued is to be claimed
 	clock    clock
 	holders  atomic.Int64 // how many use the queue, as far as Run knows
 	back     signal       // the queue works again
@@ -64,6 +65,7 @@ func New(q queue.Queue, c Config) (*Sender, error) {
 		leasing:  make(turn, 1),
 	}
 	s.shared, _ = q.(queue.Shared)
+	s.leaser, _ = q.(queue.Leaser)
 	s.rules.Store(&rules{policy: &s.config.Shaping})
 	return s, nil
 }
@@ -113,10 +115,10 @@ func (s *Sender) note(e schedule.Ready) {
 	s.wakeUp()
 }
 
-// noteEntry tells a running Run of the jobs of a message that was stored.
-func (s *Sender) noteEntry(e *queue.Entry) {
+// noteEntry tells a running Run of the jobs of a message that was stored, but for those that it has.
+func (s *Sender) noteEntry(e *queue.Entry, has func(*queue.Job) bool) {
 	for _, j := range e.Jobs {
-		if j.Finished.IsZero() {
+		if j.Finished.IsZero() && !has(j) {
 			lane := queue.Lane{Domain: j.Domain, Tenant: e.Message.Tenant, Priority: e.Message.Priority}
 			s.note(schedule.Ready{Lane: lane, Due: j.Due, Expires: e.Message.Expires})
 		}

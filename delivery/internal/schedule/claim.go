@@ -166,7 +166,7 @@ func (s *State) ask(now time.Time, r *request, st *site, p, n int) {
 	for _, k := range r.parts {
 		s.askTenant(r, st, p, k)
 	}
-	s.promise(st, max(min(st.asked[0]+st.asked[1]+st.asked[2]-len(st.idle), s.free(now, st)), 0))
+	s.promise(st, max(min(st.expected()-len(st.idle), s.free(now, st)), 0))
 }
 
 // turn is a turns between two.

@@ -24,7 +24,7 @@ func at(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.
 type player struct {
 	t         *testing.T
 	rand      *rand.Rand
-	q         queue.Queue
+	q         *memqueue.Queue
 	now       time.Time
 	s         *State
 	total     int
@@ -32,6 +32,7 @@ type player struct {
 	asked     *Claim
 	workers   []*hand
 	unsettled []*queue.Job
+	arriving  []arrival
 	pauses    []Pause
 	claims    int
 	events    int
@@ -70,9 +71,11 @@ func TestPlay(t *testing.T) {
 
 func (p *player) play() {
 	for round := range 400 {
-		switch k := p.rand.IntN(16); {
+		switch k := p.rand.IntN(18); {
 		case k < 4:
 			p.enqueue(round)
+		case k > 15:
+			p.arrive()
 		case k < 10:
 			p.work()
 		case k == 10:
@@ -123,6 +126,8 @@ func (p *player) act() bool {
 		p.answer()
 	case len(p.unsettled) > 0 && p.rand.IntN(2) == 0:
 		p.settle()
+	case len(p.arriving) > 0:
+		p.arrive()
 	case p.work():
 	case p.asked != nil:
 		p.answer()
@@ -160,11 +165,47 @@ func (p *player) enqueue(n int) {
 	if n%2 == 0 {
 		e.Message.Labels = []string{"even"}
 	}
+	l := queue.Lane{Domain: j.Domain, Tenant: e.Message.Tenant, Priority: e.Message.Priority}
+	if p.rand.IntN(2) == 0 {
+		j.Due = p.now
+		answer := make(chan []string, 1)
+		p.step(Offered{Lanes: []queue.Lane{l}, Answer: answer})
+		if site := (<-answer)[0]; site != "" {
+			p.arriving = append(p.arriving, arrival{Place{site, l}, e})
+			return
+		}
+	}
 	if _, err := p.q.Enqueue(context.Background(), e); err != nil {
 		p.t.Fatal(err)
 	}
-	l := queue.Lane{Domain: j.Domain, Tenant: e.Message.Tenant, Priority: e.Message.Priority}
 	p.step(Ready{Lane: l, Due: j.Due, Expires: e.Message.Expires})
+}
+
+// arrival is a message that is being stored, for which there is a place.
+type arrival struct {
+	Place
+	entry *queue.Entry
+}
+
+// arrive stores such a message, or fails to.
+func (p *player) arrive() {
+	if len(p.arriving) == 0 {
+		return
+	}
+	a := p.arriving[0]
+	p.arriving = p.arriving[1:]
+	e := Arrived{Places: []Place{a.Place}}
+	if p.rand.IntN(5) > 0 {
+		jobs, _, err := p.q.EnqueueLeased(context.Background(), a.entry, queue.LeaseRequest{Now: p.now, Lease: 70 * time.Minute, Jobs: []int{0}})
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		e.Jobs = jobs
+	}
+	p.step(e)
+	if len(e.Jobs) == 0 {
+		p.step(Ready{Lane: a.Lane, Due: a.entry.Jobs[0].Due, Expires: a.entry.Message.Expires})
+	}
 }
 
 // release does what the host program does when it changes a job.

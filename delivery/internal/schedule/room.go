@@ -12,7 +12,9 @@ func (s *State) maxStrangers() int { return max(s.config.Total/4, 1) }
 const failures = 250
 
 // silence is for how long a stranger that has failed keeps its place, so that there are no more failures than that.
-func (s *State) silence() time.Duration { return time.Duration(s.maxStrangers()) * time.Second / failures }
+func (s *State) silence() time.Duration {
+	return time.Duration(s.maxStrangers()) * time.Second / failures
+}
 
 // fail takes note of a stranger that has failed.
 func (s *State) fail(now time.Time) { s.silences = append(s.silences, now) }

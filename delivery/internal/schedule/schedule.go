@@ -149,6 +149,10 @@ func (s *State) step(now time.Time, e Event) (actions []Action) {
 		s.freshen(now, e)
 	case Claimed:
 		actions = s.claimed(now, e)
+	case Offered:
+		actions = []Action{s.offered(now, e)}
+	case Arrived:
+		actions = s.arrived(now, e)
 	case Routed:
 		actions = s.routed(now, e)
 	case Greeted:

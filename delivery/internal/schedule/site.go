@@ -34,7 +34,7 @@ type site struct {
 	greeted  int       // workers with a session
 	idle     []*worker // the last one to become idle is the next to work
 	known    bool      // it has greeted us before
-	asked    [3]int    // jobs that the claim under way is to bring, by priority
+	asked    [3]int    // jobs that the claim under way is to bring, or for which a place is kept, by priority
 	promised int       // workers that these are for
 
 	expires time.Time // nothing in hand expires before; zero: nothing does
@@ -174,6 +174,9 @@ func (st *site) withdraw(match func(*lane) bool) (lanes []*lane) {
 	}
 	return lanes
 }
+
+// expected is how many jobs are on their way here.
+func (st *site) expected() int { return st.asked[0] + st.asked[1] + st.asked[2] }
 
 // ready reports whether lanes of a priority wait.
 func (st *site) ready(p int) bool { return !st.lines[p][0].empty() || !st.lines[p][1].empty() }

@@ -14,7 +14,7 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Queue is a queue in memory. It implements [queue.Queue], [queue.Bulk], [queue.Notes] and [queue.Depths].
+// Queue is a queue in memory. It implements [queue.Queue], [queue.Bulk], [queue.Leaser], [queue.Notes] and [queue.Depths].
 type Queue struct {
 	// MaxMessages is how many unfinished messages there may be before Enqueue returns [queue.ErrFull]; it is set before the
 	// queue is used. Defaults to 0, no limit.
@@ -38,6 +38,7 @@ type Queue struct {
 var (
 	_ queue.Queue  = (*Queue)(nil)
 	_ queue.Bulk   = (*Queue)(nil)
+	_ queue.Leaser = (*Queue)(nil)
 	_ queue.Notes  = (*Queue)(nil)
 	_ queue.Depths = (*Queue)(nil)
 )
@@ -105,6 +106,11 @@ func (q *Queue) Enqueue(ctx context.Context, e *queue.Entry) (added bool, err er
 		return false, err
 	}
 	defer q.mu.Unlock()
+	return q.store(m)
+}
+
+// store adds m, unless it is stored already or there is no room for it.
+func (q *Queue) store(m *message) (added bool, err error) {
 	if old := q.messages[m.ID]; old != nil {
 		return false, sameDigest(old, m)
 	}

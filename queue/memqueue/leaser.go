@@ -1,0 +1,39 @@
+package memqueue
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/postroad/postroad/queue"
+)
+
+// EnqueueLeased implements [queue.Leaser].
+func (q *Queue) EnqueueLeased(ctx context.Context, e *queue.Entry, l queue.LeaseRequest) (leased []*queue.Job, added bool, err error) {
+	if l.Lease <= 0 {
+		return nil, false, fmt.Errorf("memqueue: %w: Lease is %v, not positive", queue.ErrInvalid, l.Lease)
+	}
+	for _, n := range l.Jobs {
+		if n < 0 || n >= len(e.Jobs) {
+			return nil, false, fmt.Errorf("memqueue: %w: a lease of job %d of %d", queue.ErrInvalid, n, len(e.Jobs))
+		}
+	}
+	m, err := read(ctx, e)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := q.lock(ctx); err != nil {
+		return nil, false, err
+	}
+	defer q.mu.Unlock()
+	if added, err = q.store(m); !added {
+		return nil, false, err
+	}
+	c := claim{q: q, r: queue.ClaimRequest{Now: l.Now, Lease: l.Lease}}
+	for _, n := range slices.Sorted(slices.Values(l.Jobs)) {
+		if r := m.jobs[n]; r.Finished.IsZero() && !r.Held && !r.Claimable().After(l.Now) {
+			c.lease(r)
+		}
+	}
+	return c.result.Jobs, true, nil
+}

@@ -38,7 +38,7 @@ var forgetful = bound{
 
 // A queue that breaks a rule fails the case that checks it, and one that hangs fails like others.
 func TestBrokenQueues(t *testing.T) {
-	for _, b := range slices.Concat(brokenEnqueue, brokenClaims, brokenCommits, brokenLists, brokenDepths, brokenFull) {
+	for _, b := range slices.Concat(brokenEnqueue, brokenLeasers, brokenLeased, brokenClaims, brokenCommits, brokenLists, brokenDepths, brokenFull) {
 		t.Run(fmt.Sprintf("%s: %s", b.name, b.what), func(t *testing.T) {
 			t.Parallel()
 			q := &twisted{Queue: memqueue.New()}

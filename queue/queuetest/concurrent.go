@@ -59,10 +59,23 @@ func concurrently(r *run) {
 	equal(r, keys(r.due(5*lease)), "", "what is claimable")
 }
 
+// enqueue adds a share of the messages. Where jobs can be leased at once, it tries those of every other message first.
 func (w *work) enqueue(n int) error {
+	l, ok := w.q.(queue.Leaser)
 	for i := n; i < w.messages; i += 4 {
 		id := queue.ID(fmt.Sprintf("m%03d", i))
-		if _, err := w.q.Enqueue(w.ctx, message(id, job(fmt.Sprintf("d%d.example", i%25), 0), job(fmt.Sprintf("e%d.example", i%3), 0))); err != nil {
+		e := message(id, job(fmt.Sprintf("d%d.example", i%25), 0), job(fmt.Sprintf("e%d.example", i%3), 0))
+		if ok && i/4%2 == 0 {
+			jobs, _, err := l.EnqueueLeased(w.ctx, e, leasing(0, 0, 1))
+			if err != nil {
+				return fmt.Errorf("enqueueing %s as leased: %w", id, err)
+			}
+			for _, j := range jobs {
+				if err := w.one(j); err != nil {
+					return err
+				}
+			}
+		} else if _, err := w.q.Enqueue(w.ctx, e); err != nil {
 			return fmt.Errorf("enqueueing %s: %w", id, err)
 		}
 	}

@@ -117,21 +117,24 @@ func (r *run) ending(i int, body io.Reader) (context.Context, io.Reader) {
 	}))
 }
 
-func contextEnqueue(r *run) {
+func contextEnqueue(r *run) { r.endsDuring("Enqueue", r.q.Enqueue) }
+
+// endsDuring ends the ctx of a method that enqueues.
+func (r *run) endsDuring(name string, enqueue func(context.Context, *queue.Entry) (bool, error)) {
 	for i := range rounds {
 		e := message(queue.ID(fmt.Sprintf("m%02d", i)))
 		ctx, body := r.ending(i, e.Body)
 		e.Body = body
-		added, err := r.q.Enqueue(ctx, e)
+		added, err := enqueue(ctx, e)
 		stored := len(r.list(queue.Filter{ID: e.Message.ID})) == 1
 		switch {
 		case err == nil:
-			equal(r, added && stored, true, "whether the message is stored after Enqueue returned added %v and no error", added)
+			equal(r, added && stored, true, "whether the message is stored after %s returned added %v and no error", name, added)
 		case errors.Is(err, queue.ErrInDoubt):
 		case errors.Is(err, context.Canceled):
-			equal(r, added || stored, false, "whether the message is stored after Enqueue returned added %v and %v", added, err)
+			equal(r, added || stored, false, "whether the message is stored after %s returned added %v and %v", name, added, err)
 		default:
-			r.fatalf("Enqueue: %v", err)
+			r.fatalf("%s: %v", name, err)
 		}
 	}
 }
@@ -171,6 +174,9 @@ func closed(r *run) {
 	j := r.take(0)
 	r.ok(closer.Close(), "Close")
 	r.all(r.ctx, j, queue.ErrClosed)
+	if _, ok := r.q.(queue.Leaser); ok {
+		r.addsNothing(r.ctx, message("new"), leasing(0, 0), queue.ErrClosed, "to a closed queue")
+	}
 	if n, ok := r.q.(queue.Notes); ok {
 		_, err := n.Get(r.ctx, "key")
 		r.is(err, queue.ErrClosed, "Get")

@@ -50,9 +50,35 @@ func (h *history) enqueue() {
 	}
 	e := message(queue.ID(fmt.Sprintf("m%03d", h.IntN(1000))), jobs...)
 	e.Message.Tenant, e.Message.Priority, e.Message.Expires = l.Tenant, l.Priority, at(h.some(120))
+	if h.IntN(3) == 0 && h.enqueueLeased(e) {
+		return
+	}
 	if _, err := h.q.Enqueue(h.ctx, e); err == nil { // else the ID is taken
 		h.messages++
 	}
+}
+
+// enqueueLeased adds a message and leases some of its jobs, if the queue can do that at once.
+func (h *history) enqueueLeased(e *queue.Entry) bool {
+	q, ok := h.q.(queue.Leaser)
+	if !ok {
+		return false
+	}
+	l, want := queue.LeaseRequest{Now: at(h.some(90)), Lease: time.Minute + h.some(20)}, []*queue.Job(nil)
+	for n, j := range e.Jobs {
+		if h.IntN(3) == 0 {
+			continue
+		}
+		if l.Jobs = append(l.Jobs, n); !j.Held && !j.Due.After(l.Now) {
+			want = append(want, j)
+		}
+	}
+	if jobs, added, err := q.EnqueueLeased(h.ctx, e, l); err == nil && added {
+		h.messages++
+		equal(h.run, keys(jobs), keys(want), "EnqueueLeased at %v of the jobs %v: what is leased", moment(l.Now), l.Jobs)
+		h.claimed(jobs)
+	}
+	return true
 }
 
 // request makes a claim of any kind but by key. Its Now may be before that of an earlier one.

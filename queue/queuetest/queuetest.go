@@ -11,8 +11,9 @@ import (
 )
 
 // Run checks the queues that open makes. Open is called for every case and returns an empty queue; what must be closed or
-// removed afterwards it hands to t.Cleanup. The rules of [queue.Bulk], [queue.Notes], [queue.Depths], [queue.Waker] and
-// [queue.Shared] are checked if a queue has these methods, and what holds after Close if it has a method Close() error.
+// removed afterwards it hands to t.Cleanup. The rules of [queue.Bulk], [queue.Leaser], [queue.Notes], [queue.Depths],
+// [queue.Waker] and [queue.Shared] are checked if a queue has these methods, and what holds after Close if it has a method
+// Close() error.
 //
 // A backend that deadlocks fails: no case takes longer than a minute.
 func Run(t *testing.T, open func(t *testing.T) queue.Queue, options ...Option) {
@@ -94,7 +95,7 @@ func (h hooks) of(t *testing.T) (b bound) {
 func cases() []testCase {
 	return slices.Concat(
 		enqueueCases(), entryCases(), claimCases(), takeCases(), expiredCases(), nextCases(), commitCases(), moreCases(), bodyCases(),
-		jobsCases(), endedCases(), contextCases(), reopenCases(), bulkCases(), notesCases(), depthsCases(), modelCases(), concurrentCases(), sharedCases(),
-		fullCases(),
+		jobsCases(), endedCases(), contextCases(), reopenCases(), bulkCases(), leaserCases(), notesCases(), depthsCases(), modelCases(), concurrentCases(),
+		sharedCases(), fullCases(),
 	)
 }

@@ -42,10 +42,12 @@ type user struct {
 	wake  func(context.Context) <-chan struct{}
 	now   func() time.Time
 	beat  func(holder string, ttl time.Duration, want map[string]queue.Slots) map[string]int
-	claim func() // comes before Claim does anything
+	claim func()                    // comes before Claim does anything
+	lease func(*queue.LeaseRequest) // comes before EnqueueLeased stores anything
 }
 
 var (
+	_ queue.Leaser = (*user)(nil)
 	_ queue.Waker  = (*user)(nil)
 	_ queue.Shared = (*user)(nil)
 )
@@ -109,6 +111,31 @@ func (u *user) put(e *queue.Entry, body []byte) {
 
 func (p *pool) give(j *queue.Job) { j.GiveMarks(func() queue.Mark { p.mark++; return p.mark }) }
 
+func (u *user) EnqueueLeased(ctx context.Context, e *queue.Entry, l queue.LeaseRequest) (leased []*queue.Job, added bool, err error) {
+	if l.Lease <= 0 || slices.ContainsFunc(l.Jobs, func(n int) bool { return n < 0 || n >= len(e.Jobs) }) {
+		return nil, false, queue.ErrInvalid
+	}
+	body, err := read(ctx, e)
+	if err != nil {
+		return nil, false, err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if known, err := u.known(e); known || err != nil {
+		return nil, false, err
+	}
+	if u.lease != nil {
+		u.lease(&l)
+	}
+	u.put(e, body)
+	for _, j := range u.jobs[len(u.jobs)-len(e.Jobs):] {
+		if slices.Contains(l.Jobs, j.Key.N) && j.Finished.IsZero() && !j.Held && !j.Due.After(l.Now) {
+			leased = append(leased, u.leased(j, l.Now.Add(l.Lease), l.Holder))
+		}
+	}
+	return leased, true, nil
+}
+
 func (u *user) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed, error) {
 	if err := ctx.Err(); err != nil {
 		return queue.Claimed{}, err
@@ -129,14 +156,18 @@ func (u *user) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed, 
 	}
 	c := r.Select(u.jobs)
 	for i, j := range c.Jobs {
-		if j.Token != 0 {
-			j.Lapses++
-		}
-		u.token++
-		j.Token, j.Leased, u.holders[j.Key] = u.token, r.Now.Add(r.Lease), r.Holder
-		c.Jobs[i] = j.Clone()
+		c.Jobs[i] = u.leased(j, r.Now.Add(r.Lease), r.Holder)
 	}
 	return c, nil
+}
+
+func (p *pool) leased(j *queue.Job, until time.Time, holder string) *queue.Job {
+	if j.Token != 0 {
+		j.Lapses++
+	}
+	p.token++
+	j.Token, j.Leased, p.holders[j.Key] = p.token, until, holder
+	return j.Clone()
 }
 
 func (u *user) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) error {
@@ -307,123 +338,4 @@ func TestSharedQueue(t *testing.T) {
 	Run(t, func(*testing.T) queue.Queue { return newUser() },
 		Reopen(func(_ *testing.T, q queue.Queue) queue.Queue { return q }),
 		Another(func(_ *testing.T, q queue.Queue) queue.Queue { return sharing.another(q) }))
-}
-
-// wanted is what one has who gets all.
-func wanted(want map[string]queue.Slots) map[string]int {
-	have := map[string]int{}
-	for site, n := range want {
-		have[site] = n.Want
-	}
-	return have
-}
-
-// brokenShared lists shared queues that each break a rule, under the name of the case that must find it.
-var brokenShared = []struct {
-	name  string // of the case
-	what  string // is wrong
-	twist func(here, there *user)
-}{
-	{"AnotherSees", "each process has its own storage", func(_, there *user) { *there = *newUser() }},
-	{"AnotherClaims", "a process ends the leases of others", func(_, there *user) {
-		there.claim = func() {
-			for _, j := range there.jobs {
-				j.Leased = time.Time{}
-			}
-		}
-	}},
-	{"WakeReceives", "nobody is woken", func(here, _ *user) {
-		here.wake = func(context.Context) <-chan struct{} { return make(chan struct{}) }
-	}},
-	{"WakeReceives", "only one of two is woken", func(here, _ *user) {
-		c := make(chan struct{}, 1)
-		here.wakes[c] = here
-		here.wake = func(context.Context) <-chan struct{} { return c }
-	}},
-	{"WakeUnread", "who isn't receiving at that very moment is never woken", func(here, _ *user) {
-		c := make(chan struct{})
-		here.wakes[c] = here
-		here.wake = func(context.Context) <-chan struct{} { return c }
-	}},
-	{"WakeEnds", "the channel stays open", func(here, _ *user) {
-		here.wake = func(context.Context) <-chan struct{} { return make(chan struct{}) }
-	}},
-	{"SharedNow", "each process has its own clock", func(_, there *user) {
-		there.now = func() time.Time { return time.Now().Add(-time.Hour) }
-	}},
-	{"SharedContext", "an ended ctx is not looked at", func(here, _ *user) {
-		here.now = func() time.Time { panic("asked") }
-	}},
-	{"BeatAlone", "a holder that is alone gets half", func(here, _ *user) {
-		here.beat = func(_ string, _ time.Duration, want map[string]queue.Slots) map[string]int {
-			have := map[string]int{}
-			for site, n := range want {
-				have[site] = n.Want / 2
-			}
-			return have
-		}
-	}},
-	{"BeatShares", "each gets what it wants", func(here, _ *user) {
-		here.beat = func(_ string, _ time.Duration, want map[string]queue.Slots) map[string]int { return wanted(want) }
-	}},
-	{"BeatShares", "who comes first keeps all", func(here, _ *user) {
-		first := ""
-		here.beat = func(holder string, _ time.Duration, want map[string]queue.Slots) map[string]int {
-			if first == "" {
-				first = holder
-			}
-			if holder != first {
-				return map[string]int{"y": want["y"].Want}
-			}
-			return wanted(want)
-		}
-	}},
-	{"BeatUsed", "what is used isn't looked at", func(here, _ *user) {
-		good := &user{pool: here.pool}
-		here.beat = func(holder string, ttl time.Duration, want map[string]queue.Slots) map[string]int {
-			for site, n := range want {
-				want[site] = queue.Slots{Want: n.Want}
-			}
-			have, _ := good.Beat(context.Background(), holder, ttl, want)
-			return have
-		}
-	}},
-	{"BeatSilent", "silence frees no lease", func(here, _ *user) {
-		here.beat = func(_ string, _ time.Duration, want map[string]queue.Slots) map[string]int { return wanted(want) }
-	}},
-	{"BeatForgotten", "only those who have called Beat lose leases", func(here, _ *user) {
-		here.claim = func() {
-			for k, holder := range here.holders {
-				if here.beats[holder] == nil {
-					delete(here.holders, k)
-				}
-			}
-		}
-	}},
-	{"BeatSilent", "every lease is freed by another's silence", func(here, _ *user) {
-		good := &user{pool: here.pool}
-		here.beat = func(holder string, ttl time.Duration, want map[string]queue.Slots) map[string]int {
-			have, _ := good.Beat(context.Background(), holder, ttl, want)
-			here.mu.Lock()
-			defer here.mu.Unlock()
-			if holder == "heir" {
-				for _, j := range here.jobs {
-					j.Leased = time.Time{}
-				}
-			}
-			return have
-		}
-	}},
-}
-
-func TestBrokenSharedQueues(t *testing.T) {
-	for _, b := range brokenShared {
-		t.Run(fmt.Sprintf("%s: %s", b.name, b.what), func(t *testing.T) {
-			t.Parallel()
-			here := newUser()
-			there := sharing.another(here).(*user)
-			b.twist(here, there)
-			mustFail(t, b.name, here, bound{another: func(queue.Queue) queue.Queue { return there }})
-		})
-	}
 }

@@ -15,6 +15,7 @@ type twisted struct {
 	*memqueue.Queue
 	enqueue    func(context.Context, *queue.Entry) (bool, error)
 	enqueueAll func(context.Context, iter.Seq[*queue.Entry]) (int, error)
+	lease      func(context.Context, *queue.Entry, queue.LeaseRequest) ([]*queue.Job, bool, error)
 	claim      func(context.Context, queue.ClaimRequest) (queue.Claimed, error)
 	commit     func(context.Context, *queue.Job, []*queue.Entry) error
 	open       func(context.Context, queue.ID) (io.ReadCloser, error)
@@ -46,6 +47,13 @@ func (q *twisted) EnqueueAll(ctx context.Context, es iter.Seq[*queue.Entry]) (in
 		return q.enqueueAll(ctx, es)
 	}
 	return q.Queue.EnqueueAll(ctx, es)
+}
+
+func (q *twisted) EnqueueLeased(ctx context.Context, e *queue.Entry, l queue.LeaseRequest) ([]*queue.Job, bool, error) {
+	if q.lease != nil {
+		return q.lease(ctx, e, l)
+	}
+	return q.Queue.EnqueueLeased(ctx, e, l)
 }
 
 func (q *twisted) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed, error) {

@@ -28,10 +28,12 @@ type drafts interface {
 type prepared struct {
 	message messageJSON
 	jobs    []jobJSON
-	head    []byte // what Head returned
-	octets  []byte // the body, unless that was written ahead
-	marks   int    // of recipients that have ended
-	due     bool   // a job is due at once
+	stored  []*queue.Job // what jobs are made of
+	leased  []*queue.Job // those that are leased as they are stored
+	head    []byte       // what Head returned
+	octets  []byte       // the body, unless that was written ahead
+	marks   int          // of recipients that have ended
+	due     bool         // a job is due at once
 	digest  [32]byte
 	added   bool // it wasn't stored before, and now is
 }
@@ -46,8 +48,9 @@ func prepare(ctx context.Context, e *queue.Entry, to drafts) (*prepared, error) 
 	if err != nil {
 		return p, err
 	}
-	m, jobs := e.Stored(size)
-	if err := p.encode(&m, jobs); err != nil {
+	var m queue.Message
+	m, p.stored = e.Stored(size)
+	if err := p.encode(&m, p.stored); err != nil {
 		return p, err
 	}
 	return p, nil

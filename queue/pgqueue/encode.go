@@ -50,6 +50,13 @@ type jobJSON struct {
 	Recipients []recipientJSON `json:"recipients"`
 	Attempts   []attemptJSON   `json:"attempts"`
 	Marks      []int           `json:"new_marks,omitempty"` // counted from 1 within the statement
+	*leaseJSON                 // nil: there is none
+}
+
+type leaseJSON struct {
+	Leased *time.Time `json:"leased"`
+	Holder string     `json:"holder"`
+	Token  int64      `json:"token"`
 }
 
 type recipientJSON struct {
@@ -89,9 +96,11 @@ func moment(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC().Truncate(time.Microsecond)
+	t = kept(t)
 	return &t
 }
+
+func kept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 // checkMoments refuses times that PostgreSQL can't keep, or JSON can't write.
 func checkMoments(list ...time.Time) error {
@@ -143,7 +152,7 @@ func encodeRecipients(list []queue.Recipient) ([]recipientJSON, error) {
 			return nil, err
 		}
 		out[i] = recipientJSON{
-			Address: r.Address, State: r.State.String(), Decided: r.Decided.UTC().Truncate(time.Microsecond), From: r.From, Uncertain: r.Uncertain, Reply: encodeReply(&r.Reply),
+			Address: r.Address, State: r.State.String(), Decided: kept(r.Decided), From: r.From, Uncertain: r.Uncertain, Reply: encodeReply(&r.Reply),
 			Notify: r.Notify, Original: r.Original, Reason: r.Reason, Report: r.Report,
 		}
 	}
@@ -166,7 +175,7 @@ func decodeRecipients(b []byte, marks []int64) ([]queue.Recipient, error) {
 			return nil, err
 		}
 		out[i] = queue.Recipient{
-			Address: r.Address, State: s, Decided: r.Decided.UTC().Truncate(time.Microsecond), From: r.From, Uncertain: r.Uncertain, Reply: r.Reply.decode(),
+			Address: r.Address, State: s, Decided: kept(r.Decided), From: r.From, Uncertain: r.Uncertain, Reply: r.Reply.decode(),
 			Notify: r.Notify, Original: r.Original, Reason: r.Reason, Report: r.Report,
 		}
 		if i < len(marks) {
@@ -184,7 +193,7 @@ func encodeAttempts(list []queue.Attempt) ([]attemptJSON, error) {
 			return nil, err
 		}
 		out[i] = attemptJSON{
-			Time: a.Time.UTC().Truncate(time.Microsecond), Took: a.Took.Microseconds(), TLS: a.TLS, Verified: a.Verified, QueueID: a.QueueID,
+			Time: kept(a.Time), Took: a.Took.Microseconds(), TLS: a.TLS, Verified: a.Verified, QueueID: a.QueueID,
 			Uncertain: a.Uncertain, Reply: encodeReply(&a.Reply),
 		}
 	}

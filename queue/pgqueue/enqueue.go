@@ -17,23 +17,39 @@ const maxMarks = 1<<20 - 1
 // Enqueue implements [queue.Queue]. A message of up to 256 KiB is one statement, which callers that are waiting share; a larger
 // one is written ahead, 256 KiB to a transaction.
 func (q *Queue) Enqueue(ctx context.Context, e *queue.Entry) (added bool, err error) {
+	_, added, err = q.arrive(ctx, e, nil)
+	return added, err
+}
+
+// arrive stores a message, and leases what l asks for, if it isn't nil.
+func (q *Queue) arrive(ctx context.Context, e *queue.Entry, l *queue.LeaseRequest) (leased []*queue.Job, added bool, err error) {
 	if err := q.usable(ctx); err != nil {
-		return false, err
+		return nil, false, err
 	}
 	p, err := prepare(ctx, e, ownDrafts{q})
+	if err == nil && l != nil {
+		err = q.lease(ctx, p, l)
+	}
 	if err != nil {
 		q.drop(p)
-		return false, err
+		return nil, false, err
 	}
 	err = q.arrivals.do(ctx, p)
 	switch {
-	case err != nil && !errors.Is(err, queue.ErrInDoubt):
+	case errors.Is(err, queue.ErrInDoubt): // it may still be on its way
+		q.untold.add(p.leased, time.Now())
+		return nil, false, err
+	case err != nil:
 		q.drop(p)
-	case p.added:
-		q.fresh.add(p, time.Now())
+		return nil, false, err
+	case !p.added:
+		return nil, false, nil
+	}
+	q.fresh.add(p, time.Now())
+	if len(p.leased) < p.message.Unfinished {
 		q.announce()
 	}
-	return p.added, err
+	return p.leased, true, nil
 }
 
 // enqueue stores a message by itself.

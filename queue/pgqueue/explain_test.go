@@ -132,6 +132,7 @@ func planned(t *testing.T, q *Queue, now time.Time) []*pgx.QueuedQuery {
 		{SQL: q.sql["sweep"], Arguments: []any{purgeBatch}},
 		{SQL: q.sql["free"], Arguments: []any{"heir"}},
 		{SQL: q.sql["digest"], Arguments: []any{"00000007"}},
+		{SQL: q.sql["release"], Arguments: []any{`[{"id": "00000007", "n": 0, "token": 7}, {"id": "00000009", "n": 1, "token": 9}]`}},
 	})
 }
 

@@ -29,7 +29,7 @@ type freshBody struct {
 	head, octets []byte
 	gone         bool
 	since        time.Time
-	leased       bool // by a claim of this process that has not been committed
+	leased       bool // by this process, and not committed
 }
 
 // add keeps the body of a message that was stored, if it is whole and due, and if there is room: what is older is claimed first, and stays
@@ -51,7 +51,7 @@ func (f *fresh) add(p *prepared, now time.Time) {
 	if f.bodies == nil {
 		f.bodies = make(map[queue.ID]*freshBody)
 	}
-	b := &freshBody{id: p.message.ID, head: p.head, octets: p.octets, since: now}
+	b := &freshBody{id: p.message.ID, head: p.head, octets: p.octets, since: now, leased: len(p.leased) > 0}
 	f.bodies[b.id] = b
 	f.order = append(f.order, b)
 	f.size += size

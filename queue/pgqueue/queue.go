@@ -47,7 +47,7 @@ func (o Options) withDefaults(pool *pgxpool.Pool) Options {
 }
 
 // Queue is a queue in a PostgreSQL database, which any number of processes may have open. It implements [queue.Queue],
-// [queue.Bulk], [queue.Waker], [queue.Notes], [queue.Depths] and [queue.Shared].
+// [queue.Bulk], [queue.Leaser], [queue.Waker], [queue.Notes], [queue.Depths] and [queue.Shared].
 type Queue struct {
 	pool    *pgxpool.Pool
 	schema  string
@@ -63,6 +63,8 @@ type Queue struct {
 	news   news
 	tidy   tidiness
 	fresh  fresh
+	tokens tokens
+	untold untold
 
 	buffers sync.Pool // of *[]byte: bodies on their way to the server
 
@@ -73,6 +75,7 @@ type Queue struct {
 var (
 	_ queue.Queue  = (*Queue)(nil)
 	_ queue.Bulk   = (*Queue)(nil)
+	_ queue.Leaser = (*Queue)(nil)
 	_ queue.Waker  = (*Queue)(nil)
 	_ queue.Notes  = (*Queue)(nil)
 	_ queue.Depths = (*Queue)(nil)
@@ -91,7 +94,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pgqueue: %w", err)
 	}
-	q := &Queue{pool: pool, schema: o.Schema, options: o, sql: sql, name: rand.Text()}
+	q := &Queue{pool: pool, schema: o.Schema, options: o, sql: sql, name: rand.Text(), tokens: newTokens()}
 	q.arrivals = gathering[*prepared]{
 		fits: fitTogether, together: q.enqueueTogether, alone: q.enqueue, done: func(p *prepared) bool { return p.added },
 		rest: 1, // callers wait for it

@@ -52,6 +52,9 @@ func (q *Queue) Beat(ctx context.Context, name string, ttl time.Duration, want m
 			if _, err := one(ctx, ownSession{a.conn}, q.sql["free"], []any{name}); err != nil {
 				return err
 			}
+			if err := q.endUntold(ctx, ownSession{a.conn}); err != nil {
+				return err
+			}
 			others, err := q.holders(ctx, a.conn, name)
 			if err != nil {
 				return err

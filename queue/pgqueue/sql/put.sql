@@ -33,13 +33,14 @@ WITH given AS MATERIALIZED (
         CASE WHEN j.new_marks IS NOT NULL THEN (SELECT mark FROM origin) END AS origin
     FROM jsonb_to_recordset($2::jsonb) AS j (
         i integer, n integer, lane uuid, domain text, retry boolean, due timestamptz, finished timestamptz, held boolean,
-        via text, tries bigint, recipients jsonb, attempts jsonb, new_marks bigint[])
+        via text, tries bigint, recipients jsonb, attempts jsonb, new_marks bigint[],
+        leased timestamptz, holder text, token bigint)
     JOIN added a ON a.i = j.i
 ), filed AS (
     INSERT INTO postroad.jobs (id, n, lane, domain, tenant, priority, retry, expires, due, finished, held, via, tries, recipients,
-        attempts, marks)
+        attempts, leased, holder, token, marks)
     SELECT id, n, lane, domain, tenant, priority, retry, expires, due, finished, held, via, tries, recipients, attempts,
-        CASE WHEN origin IS NOT NULL THEN ARRAY(
+        leased, holder, token, CASE WHEN origin IS NOT NULL THEN ARRAY(
             SELECT CASE WHEN m > 0 THEN origin + m ELSE 0 END FROM unnest(new_marks) WITH ORDINALITY AS u (m, k) ORDER BY k) END
     FROM listed
 ), placed AS (

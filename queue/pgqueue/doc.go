@@ -16,6 +16,8 @@
 //     that come while such a statement is on its way share the next one, and its sync; nobody waits for company.
 //     A body of any size passes through in pieces of 256 KiB, and is written once. One that this process has stored a moment
 //     ago isn't read again: up to 16 MiB of them are kept in memory for the first claim.
+//   - EnqueueLeased is the same statement, and costs what Enqueue does: for mail that is sent at once by who takes it in, which then
+//     needs no claim.
 //   - A method ends with its ctx. When a change is on its way by then, the server is asked to stop, and has a second to say which way
 //     it went.
 //   - Nothing hangs on a session: no lock, no setting, and no prepared statement unless the pool's mode says so. So a pool of
@@ -26,7 +28,8 @@
 // Not promised: the records have no checksums of their own (initdb --data-checksums is the server's), and there is no limit to what is
 // taken in but the disk, which is [queue.ErrFull] and stops commits, too. Lapses don't tell a job that ends its process again and again
 // from those that the process had claimed beside it; a Sender finds out, with Notes.
-// What a claim has leased whose answer was lost with its connection is claimable at the end of the lease.
+// What a claim has leased whose answer was lost with its connection is claimable at the end of the lease; what EnqueueLeased has, after
+// the next Beat of this process, if that comes within a minute.
 //
 // # Time
 //
@@ -93,13 +96,13 @@
 // A body is deleted with the commit that finishes the last job of its message, the records when Retention is over: [Queue.Purge]
 // does that 200 messages at a time, and Claim sees to it that it is called.
 //
-// A job is written once when it is enqueued and twice for each attempt (claim and commit). All of these change what an index says,
-// so none can be heap-only; that of a message's count of unfinished jobs is, but for the last. The tables have fillfactors to match, and
-// tell autovacuum to come early: at 1 % of jobs, 2 % of messages and 5 % of chunks, and for jobs without pauses. ALTER TABLE ...
-// SET (...) changes that. As for any queue, a transaction that is left open for long, a forgotten replication slot or a prepared
-// transaction keeps vacuum from removing what is dead, and claims get slower by and by: watch pg_stat_activity.backend_xmin, and set
-// idle_in_transaction_session_timeout. For a server that is mostly a queue, max_wal_size of some gigabytes saves full-page
-// images, and commit_delay lets more callers share a sync.
+// A job is written once when it is enqueued and twice for each attempt (claim and commit), but once for an attempt that EnqueueLeased
+// has leased it for. All of these change what an index says, so none can be heap-only; that of a message's count of unfinished jobs
+// is, but for the last. The tables have fillfactors to match, and tell autovacuum to come early: at 1 % of jobs, 2 % of messages and
+// 5 % of chunks, and for jobs without pauses. ALTER TABLE ... SET (...) changes that. As for any queue, a transaction that is left
+// open for long, a forgotten replication slot or a prepared transaction keeps vacuum from removing what is dead, and claims get
+// slower by and by: watch pg_stat_activity.backend_xmin, and set idle_in_transaction_session_timeout. For a server that is mostly a
+// queue, max_wal_size of some gigabytes saves full-page images, and commit_delay lets more callers share a sync.
 //
 // # Moving
 //

@@ -64,6 +64,7 @@ func testLeased(t *testing.T, url string) {
 	pool := pgtest.Pool(t, url)
 	q := open(t, pool, pgqueue.Options{Schema: pgtest.Schema(t, url)})
 	e := entry("a", []byte("stored"), "free.example", "asked.example", "held.example", "later.example", "done.example", "half.example", "due.example")
+	e.Message.Enqueued = start.Add(-time.Hour)
 	e.Jobs[2].Held = true
 	e.Jobs[3].Due = start.Add(time.Second)
 	e.Jobs[4].Finished, e.Jobs[4].Recipients[0].State = start, queue.Withdrawn

@@ -16,8 +16,8 @@
 //     that come while such a statement is on its way share the next one, and its sync; nobody waits for company.
 //     A body of any size passes through in pieces of 256 KiB, and is written once. One that this process has stored a moment
 //     ago isn't read again: up to 16 MiB of them are kept in memory for the first claim.
-//   - EnqueueLeased is the same statement, and costs what Enqueue does: for mail that is sent at once by who takes it in, which then
-//     needs no claim.
+//   - EnqueueLeased is the same statement, which leases as well: for mail that is sent at once by who takes it in, and then needs
+//     no claim.
 //   - A method ends with its ctx. When a change is on its way by then, the server is asked to stop, and has a second to say which way
 //     it went.
 //   - Nothing hangs on a session: no lock, no setting, and no prepared statement unless the pool's mode says so. So a pool of

@@ -128,6 +128,32 @@ func (u *user) Enqueue(ctx context.Context, e *queue.Entry) (bool, error) {
 	added, err := u.Queue.Enqueue(ctx, e)
 	u.pool.mu.Lock()
 	defer u.pool.mu.Unlock()
+	u.announce()
+	return added, err
+}
+
+func (u *user) EnqueueLeased(ctx context.Context, e *queue.Entry, l queue.LeaseRequest) (leased []*queue.Job, added bool, err error) {
+	if err := u.reach(); err != nil {
+		return nil, false, err
+	}
+	u.pool.mu.Lock()
+	defer u.pool.mu.Unlock()
+	leased, added, err = u.Queue.EnqueueLeased(ctx, e, l)
+	u.lend(leased, l.Holder)
+	u.announce()
+	return leased, added, err
+}
+
+// lend notes who has leased jobs.
+func (p *pool) lend(jobs []*queue.Job, holder string) {
+	for _, j := range jobs {
+		p.leased[j.Key], p.holder[j.Key] = j.Clone(), holder
+		delete(p.freed, j.Key)
+	}
+}
+
+// announce wakes the others.
+func (u *user) announce() {
 	for _, o := range u.users {
 		if o != u {
 			select {
@@ -136,7 +162,6 @@ func (u *user) Enqueue(ctx context.Context, e *queue.Entry) (bool, error) {
 			}
 		}
 	}
-	return added, err
 }
 
 func (u *user) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed, error) {
@@ -147,10 +172,7 @@ func (u *user) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed, 
 	defer u.pool.mu.Unlock()
 	c, err := u.Queue.Claim(ctx, r)
 	u.claims = append(u.claims, r.Now)
-	for _, j := range c.Jobs {
-		u.leased[j.Key], u.holder[j.Key] = j.Clone(), r.Holder
-		delete(u.freed, j.Key)
-	}
+	u.lend(c.Jobs, r.Holder)
 	return c, err
 }
 

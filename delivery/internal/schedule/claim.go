@@ -105,20 +105,25 @@ func (s *State) list(now time.Time, st *site) (actions []Action) {
 // that is busy, so that it need not wait for a claim; not for those of a stranger, which may be dead. Other priorities don't
 // count: whose turn it is is decided when a connection is free.
 func (s *State) wants(now time.Time, st *site, p int) int {
-	if until, _ := st.window.pausedUntil(now); until.After(now) || st.shareless() {
-		return 0
-	}
-	room := len(st.idle) + soon(st.rate.connections, st.connectionRate(), now, s.free(now, st))
-	ahead := st.workers - len(st.idle)
-	if !st.known {
-		ahead = 0
-	}
-	most := soon(st.rate.messages, st.window.limits(now, st.limits).MessageRate, now, room+ahead)
+	room, most := s.uses(now, st)
 	have := len(st.hand[p][0]) + len(st.hand[p][1]) + st.asked[p]
 	if have >= min(room, most) && 2*have > most {
 		return 0 // enough for a while: fewer claims, for more jobs each
 	}
 	return most - have
+}
+
+// uses is for how many jobs there are connections that are free or can be opened, and how many a site can use in all.
+func (s *State) uses(now time.Time, st *site) (room, most int) {
+	if until, _ := st.window.pausedUntil(now); until.After(now) || st.shareless() {
+		return 0, 0
+	}
+	room = len(st.idle) + soon(st.rate.connections, st.connectionRate(), now, s.free(now, st))
+	ahead := st.workers - len(st.idle)
+	if !st.known {
+		ahead = 0
+	}
+	return room, soon(st.rate.messages, st.window.limits(now, st.limits).MessageRate, now, room+ahead)
 }
 
 // soon is how many, of n, a rate lets go before patience is over. What is claimed waits in hand, where nobody else can change it,

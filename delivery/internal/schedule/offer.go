@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"slices"
 	"time"
 
 	"github.com/postroad/postroad/delivery/shaping"
@@ -65,19 +64,14 @@ func (s *State) placeFor(now time.Time, l *queue.Lane) *site {
 	st := s.site(name)
 	s.touch(st) // if it is new, and there is no place, it is forgotten
 	for p := range rank(l.Priority) + 1 {
-		if st.ready(p) || s.asks(st, p) {
+		if st.ready(p) {
 			return nil
 		}
 	}
-	if s.wants(now, st, rank(l.Priority)) == 0 {
+	if _, most := s.uses(now, st); st.inHand()+st.expected() >= most {
 		return nil
 	}
 	return st
-}
-
-// asks reports whether the claim under way asks for jobs of a priority of a site.
-func (s *State) asks(st *site, p int) bool {
-	return s.asked != nil && slices.ContainsFunc(s.asked.lanes, func(l *lane) bool { return l.site == st && rank(l.Priority) == p })
 }
 
 // arrived puts jobs in the hands of their sites.

@@ -303,6 +303,8 @@ func (p *player) step(e Event) {
 				p.worker(a.Worker).site = a.Site
 			}
 			a.Answer <- a.OK
+		case Places:
+			a.Answer <- a.Sites
 		case Close:
 			h := p.worker(a.Worker)
 			if !h.idle {

@@ -139,6 +139,8 @@ func (w *toy) step(e Event) {
 			w.after(0, func() { w.closed(a.Worker) })
 		case Admission:
 			a.Answer <- a.OK
+		case Places:
+			a.Answer <- a.Sites
 		case Ask:
 			w.asks++
 		}

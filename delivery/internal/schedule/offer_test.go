@@ -63,7 +63,7 @@ func TestOffered(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := newToy(t, 100, test.policy)
+			w := newToy(t, 1000, test.policy)
 			test.prepare(w)
 			if places := w.offer(test.offer...); len(places) != test.want {
 				t.Errorf("places %v, want %d", places, test.want)
@@ -110,6 +110,9 @@ func TestPlacesAreKept(t *testing.T) {
 	}
 	w.step(Arrived{Places: places[:1]})
 	w.run(2 * time.Second)
+	if w.open["b.example"] != 1 {
+		t.Errorf("%d connections when one place is free", w.open["b.example"])
+	}
 	w.arrive(places[1:])
 	w.run(3 * time.Second)
 	if w.open["a.example"] != 1 || w.open["b.example"] != 1 {

@@ -2,7 +2,6 @@ package schedule
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -47,12 +46,10 @@ func TestOffered(t *testing.T) {
 		{"places are kept", limited(shaping.Limits{Connections: 2, Start: 2}), func(w *toy) { w.offer(lane, lane) }, []queue.Lane{high}, 0},
 		{"others wait", limited(shaping.Limits{Connections: 2, Start: 2}), func(w *toy) { w.add(other, 1000); w.run(time.Second) }, []queue.Lane{lane}, 0},
 		{"others are asked for", nil, func(w *toy) { w.add(other, 1) }, []queue.Lane{lane}, 0},
-		{"others wait for the next claim", limited(shaping.Limits{Connections: 100, Start: 100}), func(w *toy) {
-			for i := range maxTakes + 1 {
-				l := lane
-				l.Tenant = fmt.Sprint(i)
-				w.add(l, 1)
-			}
+		{"others wait for a claim that rests", nil, func(w *toy) {
+			w.add(other, 1)
+			w.step(Claimed{Claimed: queue.Claimed{Lanes: make([]time.Time, 1)}, Took: time.Second})
+			w.add(other, 1)
 		}, []queue.Lane{lane}, 0},
 		{"the queue is away", nil, func(w *toy) { w.add(other, 1); w.step(Claimed{Err: errors.New("away")}) }, []queue.Lane{lane1("b.example")}, 0},
 		{"a pause", nil, func(w *toy) { w.step(Pauses{[]Pause{{Domain: "a.example"}}}) }, []queue.Lane{lane}, 0},

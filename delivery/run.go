@@ -64,16 +64,14 @@ func (s *Sender) Run(ctx context.Context) error {
 	if q, ok := s.queue.(queue.Waker); ok {
 		wakes = q.Wake(soft) // before the lanes are read, so that nothing arrives in between unheard
 	}
-	if err := r.learnLanes(); err != nil {
+	if err := r.tryQueue(); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return fmt.Errorf("delivery: reading the queue: %w", err)
 	}
 	endShares, farewell := r.share()
-	if wakes != nil || r.sharing != nil {
-		r.beside.Go(func() { r.followWakes(wakes) })
-	}
+	r.beside.Go(func() { r.followLanes(wakes) })
 	r.beside.Go(func() { r.keepLevels(soft) })
 	r.beside.Go(r.answerClaims)
 	r.state.Step(s.now(), schedule.Pauses{Pauses: s.rules.Load().pauses()})
@@ -111,6 +109,14 @@ type run struct {
 	returning map[queue.Key]chan struct{}
 }
 
+// tryQueue finds out whether the queue can be read.
+func (r *run) tryQueue() error {
+	for _, err := range r.queue.Jobs(r.soft, queue.Filter{Unfinished: true, Heads: true}) {
+		return err
+	}
+	return nil
+}
+
 // learnLanes puts the lanes that the queue has into the inbox, and that something may have expired.
 func (r *run) learnLanes() error {
 	r.note(schedule.Ready{Expires: r.now()})
@@ -130,9 +136,22 @@ const (
 	wakePoll = 30 * time.Second
 )
 
-// followWakes learns the lanes anew when another process has enqueued, or may have.
-func (r *run) followWakes(wakes <-chan struct{}) {
-	for r.soft.Err() == nil {
+// followLanes learns the lanes that there are, beside the loop, since a million of them take their time; and then anew whenever
+// another process has enqueued, or may have.
+func (r *run) followLanes(wakes <-chan struct{}) {
+	for {
+		for wait := firstWait; r.soft.Err() == nil; wait = min(2*wait, longestWait) {
+			err := guard(r.learnLanes)
+			if err == nil || r.soft.Err() != nil {
+				break
+			}
+			r.trouble(queue.Key{}, err)
+			sleep(r.soft, wait)
+		}
+		if wakes == nil && r.sharing == nil {
+			return
+		}
+		sleep(r.soft, wakePause)
 		var poll <-chan time.Time
 		if r.sharing != nil {
 			poll = time.After(wakePoll*3/4 + rand.N(wakePoll/2))
@@ -144,16 +163,8 @@ func (r *run) followWakes(wakes <-chan struct{}) {
 			}
 		case <-poll:
 		case <-r.soft.Done():
+			return
 		}
-		for wait := firstWait; r.soft.Err() == nil; wait = min(2*wait, longestWait) {
-			err := guard(r.learnLanes)
-			if err == nil || r.soft.Err() != nil {
-				break
-			}
-			r.trouble(queue.Key{}, err)
-			sleep(r.soft, wait)
-		}
-		sleep(r.soft, wakePause)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -36,6 +37,44 @@ func TestRunFindsWhatIsThere(t *testing.T) {
 		h.wantTaken(t, 1)
 		w.settle(time.Hour)
 		h.wantTaken(t, 2)
+	})
+}
+
+// slowHeads is a queue in which listing lanes takes its time.
+type slowHeads struct{ queue.Queue }
+
+func (q slowHeads) Jobs(ctx context.Context, f queue.Filter) iter.Seq2[*queue.Job, error] {
+	return func(yield func(*queue.Job, error) bool) {
+		for j, err := range q.Queue.Jobs(ctx, f) {
+			if !yield(j, err) {
+				return
+			}
+			if f.Heads {
+				time.Sleep(time.Minute)
+			}
+		}
+	}
+}
+
+// Mail that comes while Run still reads which lanes there are doesn't wait for that, and what is there is found.
+func TestRunReadsLanesMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.queue = slowHeads{w.queue}
+		w.host("mx.a.example", nil, "a.example")
+		h := w.host("mx.b.example", nil, "b0.example", "b1.example", "b2.example")
+		w.start()
+		w.stop()
+		w.enqueue("ann@b0.example", "ann@b1.example", "ann@b2.example")
+		w.start()
+		w.settle(time.Second)
+		w.wantStates(w.enqueue("ann@a.example"), "ann@a.example pending")
+		w.settle(time.Second)
+		if n := len(observed[delivery.Delivered](w)); n != 2 {
+			t.Errorf("%d jobs were delivered, want that of the first lane and the new one", n)
+		}
+		w.settle(time.Hour)
+		h.wantTaken(t, 3)
 	})
 }
 

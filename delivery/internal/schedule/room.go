@@ -11,25 +11,29 @@ func (s *State) maxStrangers() int { return max(s.config.Total/4, 1) }
 // work as one that takes its time, and thousands of them are not to take that from those that can be reached.
 const failures = 250
 
-// silence is for how long a stranger that has failed keeps its place, so that there are no more failures than that.
-func (s *State) silence() time.Duration {
-	return time.Duration(s.maxStrangers()) * time.Second / failures
+// fail has a stranger that has failed keep its place until it is its turn to make room, one after the other.
+func (s *State) fail(now time.Time) {
+	until := now
+	if n := len(s.silent); n > 0 {
+		until = later(until, s.silent[n-1])
+	}
+	s.silent = append(s.silent, until.Add(time.Second/failures))
 }
 
-// fail takes note of a stranger that has failed.
-func (s *State) fail(now time.Time) { s.silences = append(s.silences, now) }
-
-// recover frees the places of strangers that failed a while ago, or, if the clock was set back, after now.
+// recover frees the places whose time has come, or all if the clock was set back.
 func (s *State) recover(now time.Time) {
 	n := 0
-	for n < len(s.silences) && (now.Sub(s.silences[n]) >= s.silence() || s.silences[n].After(now)) {
+	for n < len(s.silent) && !s.silent[n].After(now) {
 		n++
 	}
-	s.silences = s.silences[n:]
+	s.silent = s.silent[n:]
+	if len(s.silent) > 0 && s.silent[0].Sub(now) > time.Second {
+		s.silent = nil
+	}
 }
 
 // placesForStrangers is how many more connections to strangers may be made.
-func (s *State) placesForStrangers() int { return s.maxStrangers() - s.strangers - len(s.silences) }
+func (s *State) placesForStrangers() int { return s.maxStrangers() - s.strangers - len(s.silent) }
 
 // mayConnect reports whether the site's rate lets a connection begin.
 func (st *site) mayConnect(now time.Time) bool {

@@ -178,7 +178,7 @@ func TestStrangersThatRefuseAtOnce(t *testing.T) {
 	for _, domain := range []string{"new.example", "old.example"} {
 		w.add(lane1(domain), 1)
 		at := w.now.Sub(start)
-		w.run(at + 200*time.Millisecond)
+		w.run(at + 50*time.Millisecond)
 		if w.sent[domain] == 0 {
 			t.Errorf("%s, which has just got mail, isn't met behind those that refuse", domain)
 		}

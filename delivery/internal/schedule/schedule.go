@@ -81,7 +81,7 @@ type State struct {
 	last       Worker
 	opening    int               // workers that aren't greeted yet
 	strangers  int               // of these, at sites that have never greeted
-	silences   []time.Time       // when strangers failed whose places stay taken for a moment, in order
+	silent     []time.Time       // until when strangers that have failed keep their places, in order
 	promised   int               // workers that the claim under way will be for
 	idle       list.List         // of *worker, the longest idle first
 	short      [3][3]line[*site] // sites that wait for room for their first connection, by standing and priority
@@ -215,8 +215,8 @@ func (s *State) Wake() time.Time {
 	if s.granted {
 		wake = earliest(wake, s.shares.Until)
 	}
-	if len(s.silences) > 0 {
-		wake = earliest(wake, s.silences[0].Add(s.silence()))
+	if len(s.silent) > 0 {
+		wake = earliest(wake, s.silent[0])
 	}
 	if s.asked != nil {
 		return wake

@@ -9,7 +9,7 @@ func (s *State) maxStrangers() int { return max(s.config.Total/4, 1) }
 
 // failures is how many strangers may fail in a second while others wait for a place: a host that refuses at once costs as much
 // work as one that takes its time, and thousands of them are not to take that from those that can be reached.
-const failures = 250
+const failures = 100
 
 // fail has a stranger that has failed keep its place until it is its turn to make room, one after the other.
 func (s *State) fail(now time.Time) {

@@ -203,16 +203,13 @@ func (s *Sender) recall(ctx context.Context, keys []queue.Key) {
 	for _, k := range keys {
 		wanted[k] = true
 	}
-	found := make(chan []chan struct{}, 1)
-	told := s.tell(ctx, func(r *run) {
+	var coming []chan struct{}
+	s.tell(ctx, func(r *run) {
 		now := s.now()
 		r.do(r.state.Step(now, schedule.Recall{Match: func(j *queue.Job) bool { return wanted[j.Key] }, Until: now.Add(recallTime)}))
-		found <- r.comingFree(wanted)
+		coming = r.comingFree(wanted)
 	})
-	if !told {
-		return
-	}
-	for _, over := range <-found {
+	for _, over := range coming {
 		select {
 		case <-over:
 		case <-ctx.Done():
@@ -242,11 +239,8 @@ func (s *Sender) siteNames(ctx context.Context) func(domain string) string {
 		if name, ok := known[domain]; ok {
 			return name
 		}
-		found := make(chan string, 1)
 		name := domain
-		if s.tell(ctx, func(r *run) { found <- r.state.SiteOf(domain) }) {
-			name = <-found
-		}
+		s.tell(ctx, func(r *run) { name = r.state.SiteOf(domain) })
 		known[domain] = name
 		return name
 	}

@@ -104,21 +104,13 @@ type sight struct {
 // look asks Run about jobs, as far as it runs.
 func (s *Sender) look(ctx context.Context, now time.Time, jobs []*queue.Job) []sight {
 	sights := make([]sight, len(jobs))
-	found := make(chan []schedule.Sight, 1)
 	told := s.tell(ctx, func(r *run) {
-		list := make([]schedule.Sight, len(jobs))
 		for i, j := range jobs {
 			if j.Finished.IsZero() {
-				list[i] = r.state.Look(now, j)
+				sights[i].Sight = r.state.Look(now, j)
 			}
 		}
-		found <- list
 	})
-	if told {
-		for i, known := range <-found {
-			sights[i].Sight = known
-		}
-	}
 	for i, j := range jobs {
 		known := &sights[i]
 		others := (s.shared != nil || !told) && !known.InHand // whoever else has leased it

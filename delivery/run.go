@@ -55,10 +55,11 @@ func (s *Sender) Run(ctx context.Context) error {
 			Source: s.sourceOf,
 			Shared: s.shared != nil,
 		}),
-		events:    make(chan schedule.Event, 64),
 		claims:    make(chan schedule.Claim, 1),
 		workers:   make(map[schedule.Worker]*worker),
 		returning: make(map[queue.Key]chan struct{}),
+		timer:     time.NewTimer(0),
+		rest:      make(chan struct{}),
 	}
 	var wakes <-chan struct{}
 	if q, ok := s.queue.(queue.Waker); ok {
@@ -75,10 +76,10 @@ func (s *Sender) Run(ctx context.Context) error {
 	r.beside.Go(func() { r.keepLevels(soft) })
 	r.beside.Go(r.answerClaims)
 	r.state.Step(s.now(), schedule.Pauses{Pauses: s.rules.Load().pauses()})
+	s.listen(r)
 	r.loop(stop)
 	close(r.claims)
 	endShares()
-	s.stopListening() // before the wait, in which an observer may give commands
 	r.beside.Wait()
 	r.storeLevels(ctx)
 	farewell()
@@ -91,7 +92,6 @@ type run struct {
 	soft   context.Context     // ends when nothing new may begin
 	hard   context.Context     // ends when what is under way must stop
 	last   context.Context     // ends a moment later: what has happened by then is still to be stored
-	events chan schedule.Event // from claims, workers and commits; the loop receives until all are over
 	claims chan schedule.Claim // for answerClaims; has room for the one that there is at a time
 	beside sync.WaitGroup      // every goroutine but the loop's
 
@@ -101,9 +101,17 @@ type run struct {
 	notices  notices
 	suspects suspects
 
-	// The loop's own.
-	state   *schedule.State
-	workers map[schedule.Worker]*worker
+	rest chan struct{} // closed when Run is to end and nothing is under way
+
+	// stepping is held for one step of the scheduler, in which nothing waits. Whoever has an event makes the step: to hand it to
+	// a goroutine that makes all steps took longer than the step. It guards what follows.
+	stepping sync.Mutex
+	state    *schedule.State
+	workers  map[schedule.Worker]*worker
+	timer    *time.Timer
+	alarm    time.Time // when the timer goes off; zero: it doesn't
+	draining bool
+	ended    bool // rest is closed
 	// The claim that is under way, and the jobs on their way back to the queue; each is closed when that is over.
 	claiming  chan struct{}
 	returning map[queue.Key]chan struct{}
@@ -168,105 +176,10 @@ func (r *run) followLanes(wakes <-chan struct{}) {
 	}
 }
 
-// loop runs until soft has ended and everything under way is over.
-func (r *run) loop(stop context.CancelFunc) {
-	draining := r.soft.Done()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	var set time.Time // when the timer goes off; zero: it doesn't
-	for draining != nil || r.state.Active() > 0 || r.claiming != nil {
-		var event schedule.Event
-		select {
-		case event = <-r.events:
-		case <-r.wake:
-			lanes, orders := r.takeInbox()
-			for _, e := range lanes {
-				r.step(e)
-			}
-			for _, o := range orders {
-				o.do(r)
-				o.done <- true
-			}
-		case <-timer.C:
-			set = time.Time{}
-		case <-draining:
-			draining, event = nil, schedule.Drain{}
-			defer time.AfterFunc(r.config.DrainTimeout, stop).Stop()
-		}
-		r.step(event)
-		for range len(r.events) { // what else has come by now
-			r.step(<-r.events)
-		}
-		if at := r.state.Wake(); !at.Equal(set) {
-			timer.Stop()
-			if set = at; !at.IsZero() {
-				timer.Reset(at.Sub(r.now()))
-			}
-		}
-	}
-}
-
-// step tells the scheduler of an event, or of the time if it is nil, and does what it asks for.
-func (r *run) step(e schedule.Event) {
-	r.over(e)
-	r.do(r.state.Step(r.now(), e))
-}
-
-// over forgets what an event says is over.
-func (r *run) over(e schedule.Event) {
-	switch e := e.(type) {
-	case schedule.Claimed:
-		close(r.claiming)
-		r.claiming = nil
-	case schedule.Settled:
-		if back := r.returning[e.Job.Key]; back != nil {
-			close(back)
-			delete(r.returning, e.Job.Key)
-		}
-	case schedule.Closed:
-		delete(r.workers, e.Worker)
-	}
-}
-
-// do does what the scheduler asks for, or starts it. None of it waits.
-func (r *run) do(actions []schedule.Action) {
-	for _, a := range actions {
-		switch a := a.(type) {
-		case schedule.Claim:
-			r.claiming = make(chan struct{})
-			r.claims <- a
-		case schedule.Attempt:
-			if a.New {
-				r.workers[a.Worker] = r.hire(a.Worker)
-			}
-			r.workers[a.Worker].jobs <- a
-		case schedule.Close:
-			close(r.workers[a.Worker].jobs)
-		case schedule.Expire:
-			r.beside.Go(func() { r.expire(a.Job) })
-		case schedule.Return:
-			if r.returning[a.Job.Key] == nil { // else what came of the last time isn't heard of yet
-				r.returning[a.Job.Key] = make(chan struct{})
-			}
-			r.beside.Go(func() { r.putBack(a) })
-		case schedule.Admission:
-			a.Answer <- a.OK
-		case schedule.Places:
-			a.Answer <- a.Sites
-		case schedule.SitePaused:
-			r.notify(SitePaused{Time: r.now(), Site: a.Site, Until: a.Until, Why: a.Why})
-		case schedule.Ask:
-			r.askForShares()
-		case schedule.SiteResumed:
-			r.notify(SiteResumed{Time: r.now(), Site: a.Site})
-		}
-	}
-}
-
 // answerClaims makes one claim after the other, on a stack that has grown for the first.
 func (r *run) answerClaims() {
 	for c := range r.claims {
-		r.events <- r.claim(c)
+		r.post(r.claim(c))
 	}
 }
 

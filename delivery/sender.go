@@ -35,12 +35,10 @@ type Sender struct {
 	changing turn // held while rules are changed
 	leasing  turn // held while jobs are leased for a command
 
-	mu      sync.Mutex // guards what follows
-	running bool
-	listens bool                          // the loop of Run is there to take orders, or will be
-	orders  []order                       // for the loop; none unless it listens
+	mu      sync.Mutex                    // guards what follows
+	running *running                      // nil: Run doesn't
 	inbox   map[queue.Lane]schedule.Ready // what was enqueued since Run last looked; kept only while it runs
-	wake    chan struct{}                 // holds a token while there are orders, or inbox is not empty
+	wake    chan struct{}                 // holds a token while inbox is not empty
 }
 
 // New returns a Sender that keeps its messages in q. It starts nothing. The error names a field of c that makes no sense.
@@ -70,37 +68,26 @@ func New(q queue.Queue, c Config) (*Sender, error) {
 	return s, nil
 }
 
-// order is something for the loop of Run to do.
-type order struct {
-	do   func(*run)
-	done chan bool // whether it was done; holds one
+// running is a call of Run.
+type running struct {
+	listens chan struct{} // closed when that is decided: it has a run, or has failed to start
+	run     *run          // nil: it has failed
 }
 
-// tell has the loop of a running Run call f, and waits until it has. It reports false if f wasn't called: nothing runs, or
-// ctx or Run has ended meanwhile. In that case f may still be called, so that nothing it sets must be looked at.
+// tell calls f when it is f's turn among the steps of a running Run, which it waits for while Run starts. It reports false if it
+// hasn't called f: nothing runs, or has ended meanwhile, or ctx has.
 func (s *Sender) tell(ctx context.Context, f func(*run)) bool {
-	o := order{f, make(chan bool, 1)}
 	s.mu.Lock()
-	if !s.listens {
-		s.mu.Unlock()
+	running := s.running
+	s.mu.Unlock()
+	if running == nil {
 		return false
 	}
-	s.orders = append(s.orders, o)
-	s.mu.Unlock()
-	s.wakeUp()
 	select {
-	case done := <-o.done:
-		return done
+	case <-running.listens:
+		return running.run != nil && running.run.call(f)
 	case <-ctx.Done():
 		return false
-	}
-}
-
-// wakeUp has the loop look at what there is for it.
-func (s *Sender) wakeUp() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
 	}
 }
 
@@ -108,11 +95,14 @@ func (s *Sender) wakeUp() {
 func (s *Sender) note(e schedule.Ready) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.running {
+	if s.running == nil {
 		return // Run reads the lanes from the queue when it starts
 	}
 	s.inbox[e.Lane] = s.inbox[e.Lane].Merge(e)
-	s.wakeUp()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // noteEntry tells a running Run of the jobs of a message that was stored, but for those that it has.
@@ -126,41 +116,38 @@ func (s *Sender) noteEntry(e *queue.Entry, has func(*queue.Job) bool) {
 }
 
 // takeInbox returns what arrived since the last call.
-func (s *Sender) takeInbox() (map[queue.Lane]schedule.Ready, []order) {
+func (s *Sender) takeInbox() map[queue.Lane]schedule.Ready {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lanes, orders := s.inbox, s.orders
-	s.inbox, s.orders = make(map[queue.Lane]schedule.Ready), nil
-	return lanes, orders
+	lanes := s.inbox
+	s.inbox = make(map[queue.Lane]schedule.Ready)
+	return lanes
 }
 
 // begin makes s running, unless it is.
 func (s *Sender) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := s.running
-	if !was {
-		s.running, s.listens = true, true
+	if s.running != nil {
+		return false
 	}
-	return !was
+	s.running = &running{listens: make(chan struct{})}
+	return true
 }
 
-// stopListening refuses all orders that there are and will be.
-func (s *Sender) stopListening() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.listens = false
-	for _, o := range s.orders {
-		o.done <- false
-	}
-	s.orders = nil
+// listen lets r be told of things from now on.
+func (s *Sender) listen(r *run) {
+	s.running.run = r
+	close(s.running.listens)
 }
 
 func (s *Sender) ended() {
-	s.stopListening()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running = false
+	if s.running.run == nil {
+		close(s.running.listens)
+	}
+	s.running = nil
 	clear(s.inbox)
 }
 

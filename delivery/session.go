@@ -104,7 +104,7 @@ func (w *worker) dial(ctx context.Context, t *try, h *mx.Host) bool {
 		w.session.destination = t.to
 	}
 	w.hosts.reached(w.session.place, s.Rung(), w.now())
-	w.events <- schedule.Greeted{Worker: w.name}
+	w.post(schedule.Greeted{Worker: w.name})
 	return true
 }
 

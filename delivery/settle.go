@@ -51,7 +51,7 @@ func (r *run) end(j *queue.Job, f func() error) {
 	default:
 		settled.Due, settled.Lane = j.Due, j.Lane() // a first attempt has become a retry
 	}
-	r.events <- settled
+	r.post(settled)
 }
 
 // giveBack commits a job as it was claimed, not to be tried before due, unless that is zero. Its expiry bounds the wait.

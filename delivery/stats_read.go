@@ -19,10 +19,8 @@ func (s *Sender) Stats(ctx context.Context) (Stats, error) {
 	now := s.now()
 	st := Stats{Time: now, Concurrency: s.config.Concurrency, Holders: int(s.holders.Load()), Rules: s.rules.Load().shown(now)}
 	s.counters.read(time.Now(), &st)
-	known, fresh := &schedule.Snapshot{}, &schedule.Snapshot{}
-	if st.Running = s.tell(ctx, func(r *run) { *fresh = r.state.Snapshot(r.now()) }); st.Running {
-		known = fresh // else it may be written to still
-	}
+	known := &schedule.Snapshot{}
+	st.Running = s.tell(ctx, func(r *run) { *known = r.state.Snapshot(r.now()) })
 	st.setState(known)
 	err := ctx.Err()
 	if q, ok := s.queue.(queue.Depths); ok && err == nil {

@@ -95,7 +95,7 @@ func (w *worker) walk(ctx context.Context, t *try) error {
 // to be done to the job any more.
 func (w *worker) admitted(t *try, site string, dial bool) bool {
 	answer := make(chan bool, 1)
-	w.events <- schedule.Routed{Worker: w.name, Site: site, Detour: t.to != t.job.Domain, Dial: dial, Answer: answer}
+	w.post(schedule.Routed{Worker: w.name, Site: site, Detour: t.to != t.job.Domain, Dial: dial, Answer: answer})
 	if !<-answer {
 		t.denied = true
 		return false

@@ -51,7 +51,7 @@ func (w *worker) live() {
 	}
 	w.hangUp()
 	w.closing.Wait()
-	w.events <- schedule.Closed{Worker: w.name}
+	w.post(schedule.Closed{Worker: w.name})
 }
 
 // attempt does a job, up to its commit, and reports whether the session is good for another.
@@ -73,7 +73,7 @@ func (w *worker) attempt(a schedule.Attempt) (warm bool) {
 		})
 		w.commits <- struct{}{}
 	}
-	w.events <- done
+	w.post(done)
 	return done.Warm
 }
 

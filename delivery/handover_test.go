@@ -52,9 +52,9 @@ func TestHandover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, q := newLeasingWorld(t)
 		w.config.Shaping.Default.Connections = 2
-		busy := true
+		var works atomic.Bool
 		h := w.host("mx.a.example", func(c smtptest.Command) string {
-			if c.Verb == "MAIL" && busy {
+			if c.Verb == "MAIL" && !works.Load() {
 				return "450 4.3.0 later"
 			}
 			if c.Verb == "." {
@@ -72,7 +72,7 @@ func TestHandover(t *testing.T) {
 		if j := w.jobs(first)[0]; j.Tries != 1 || j.Lapses != 0 {
 			t.Errorf("after an attempt: %+v", j)
 		}
-		busy = false
+		works.Store(true)
 		w.settle(time.Hour)
 		w.wantStates(first, "ann@a.example delivered")
 		if n := q.claimed.Load(); n != 1 {
@@ -136,9 +136,9 @@ func TestHandoverFails(t *testing.T) {
 		w, q := newLeasingWorld(t)
 		w.config.Shaping.Default.Connections = 1
 		h := w.host("mx.a.example", nil, "a.example")
-		fails := true
+		var works atomic.Bool
 		q.stored = func() error {
-			if fails {
+			if !works.Load() {
 				return errors.Join(queue.ErrInDoubt, errAway)
 			}
 			return nil
@@ -163,7 +163,7 @@ func TestHandoverFails(t *testing.T) {
 			}
 			w.settle(time.Second)
 		}
-		fails = false
+		works.Store(true)
 		for range 3 {
 			if err := send(strings.NewReader("Subject: x\r\n\r\n")); err != nil {
 				t.Error(err)

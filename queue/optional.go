@@ -17,8 +17,8 @@ type Bulk interface {
 // Leaser is implemented by queues in which it costs less to lease a job as it is stored than to claim it afterwards.
 type Leaser interface {
 	// EnqueueLeased stores e as [Queue.Enqueue] does, and in the same transaction leases those of its jobs that l names, but
-	// for the ones that are finished, held, or not due at l.Now. It returns these as Claim would have, in the order of their
-	// numbers. Nothing is leased if added is false. A lease that was made for a caller who was not told of it, because of
+	// for the ones that are finished, held, or not due at l.Now; it may pass over one of which a recipient is final. It returns
+	// the leased ones as Claim would have, in the order of their numbers. Nothing is leased if added is false. A lease that was made for a caller who was not told of it, because of
 	// [ErrInDoubt] or a message that turned out to be stored already, ends soon.
 	EnqueueLeased(ctx context.Context, e *Entry, l LeaseRequest) (leased []*Job, added bool, err error)
 }
@@ -29,6 +29,20 @@ type LeaseRequest struct {
 	Lease  time.Duration // how long the jobs are the caller's, from Now; if it is not positive the error is [ErrInvalid]
 	Holder string        // as in [ClaimRequest]
 	Jobs   []int         // numbers of jobs of the entry, each once; one that it doesn't have is [ErrInvalid]
+}
+
+// Check reports what is wrong with a request for jobs of e, as an error that wraps [ErrInvalid] and names the field; backends call
+// it first.
+func (l *LeaseRequest) Check(e *Entry) error {
+	if l.Lease <= 0 {
+		return invalid("LeaseRequest.Lease", "is %v, not positive", l.Lease)
+	}
+	for _, n := range l.Jobs {
+		if n < 0 || n >= len(e.Jobs) {
+			return invalid("LeaseRequest.Jobs", "has %d, of %d jobs", n, len(e.Jobs))
+		}
+	}
+	return nil
 }
 
 // Waker is implemented by queues to which others than this process add messages.

@@ -10,13 +10,8 @@ import (
 
 // EnqueueLeased implements [queue.Leaser].
 func (q *Queue) EnqueueLeased(ctx context.Context, e *queue.Entry, l queue.LeaseRequest) (leased []*queue.Job, added bool, err error) {
-	if l.Lease <= 0 {
-		return nil, false, fmt.Errorf("memqueue: %w: Lease is %v, not positive", queue.ErrInvalid, l.Lease)
-	}
-	for _, n := range l.Jobs {
-		if n < 0 || n >= len(e.Jobs) {
-			return nil, false, fmt.Errorf("memqueue: %w: a lease of job %d of %d", queue.ErrInvalid, n, len(e.Jobs))
-		}
+	if err := l.Check(e); err != nil {
+		return nil, false, fmt.Errorf("memqueue: %w", err)
 	}
 	m, err := read(ctx, e)
 	if err != nil {

@@ -29,7 +29,10 @@ func (q *Queue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed,
 	if err := q.usable(ctx); err != nil {
 		return queue.Claimed{}, err
 	}
-	if err := checkLease(r.Now, r.Lease); err != nil {
+	if r.Lease <= 0 {
+		return queue.Claimed{}, fmt.Errorf("pgqueue: %w: Lease is %v, not positive", queue.ErrInvalid, r.Lease)
+	}
+	if err := checkMoments(r.Now, r.Now.Add(r.Lease)); err != nil {
 		return queue.Claimed{}, err
 	}
 	b := &pgx.Batch{}
@@ -54,13 +57,6 @@ func (q *Queue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed,
 	q.fresh.lend(c.Jobs)
 	q.purgeSometimes()
 	return c, nil
-}
-
-func checkLease(now time.Time, lease time.Duration) error {
-	if lease <= 0 {
-		return fmt.Errorf("pgqueue: %w: Lease is %v, not positive", queue.ErrInvalid, lease)
-	}
-	return checkMoments(now, now.Add(lease))
 }
 
 // ask puts the statements for r into b.

@@ -13,13 +13,11 @@ import (
 // so is written once less than one that is claimed. A job that has a final recipient is not leased: its marks are the server's to
 // give, and Claim brings them.
 func (q *Queue) EnqueueLeased(ctx context.Context, e *queue.Entry, l queue.LeaseRequest) (leased []*queue.Job, added bool, err error) {
-	if err := checkLease(l.Now, l.Lease); err != nil {
-		return nil, false, err
+	if err := l.Check(e); err != nil {
+		return nil, false, fmt.Errorf("pgqueue: %w", err)
 	}
-	for _, n := range l.Jobs {
-		if n < 0 || n >= len(e.Jobs) {
-			return nil, false, fmt.Errorf("pgqueue: %w: LeaseRequest.Jobs has %d, of %d jobs", queue.ErrInvalid, n, len(e.Jobs))
-		}
+	if err := checkMoments(l.Now, l.Now.Add(l.Lease)); err != nil {
+		return nil, false, err
 	}
 	return q.arrive(ctx, e, &l)
 }

@@ -31,9 +31,9 @@ func (s *Sender) Enqueue(ctx context.Context, m Message) (Receipt, error) {
 		return Receipt{}, err
 	}
 	defer closeBody(e)
-	h := s.offer(ctx, e)
+	h := s.handOver(e)
 	defer h.end(ctx)
-	added, err := h.store(ctx, e)
+	added, err := h.store(ctx)
 	if added {
 		event := Queued{Time: s.now(), Message: e.Message}
 		if s.observed() {

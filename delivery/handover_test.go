@@ -182,6 +182,37 @@ type brokenBody struct{}
 
 func (brokenBody) Read([]byte) (int, error) { panic("broken") }
 
+// A body that takes its time keeps no place from others.
+func TestHandoverOfASlowBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, q := newLeasingWorld(t)
+		w.config.Shaping.Default.Connections = 1
+		h := w.host("mx.a.example", nil, "a.example")
+		w.start()
+		w.settle(time.Second)
+		body, writer := io.Pipe()
+		stored := make(chan error)
+		go func() {
+			_, err := w.sender.Enqueue(t.Context(), delivery.Message{From: "b@home.example", To: delivery.To("ann@a.example"), Body: body})
+			stored <- err
+		}()
+		io.WriteString(writer, "Subject: slow\r\n")
+		w.settle(time.Hour)
+		w.wantStates(w.enqueue("ann@a.example"), "ann@a.example pending")
+		w.settle(time.Second)
+		h.wantTaken(t, 1)
+		writer.Close()
+		if err := <-stored; err != nil {
+			t.Error(err)
+		}
+		w.settle(time.Second)
+		h.wantTaken(t, 2)
+		if n := q.claimed.Load(); n != 1 {
+			t.Errorf("%d jobs were claimed, want the one whose lease would have been too short", n)
+		}
+	})
+}
+
 // Of a message to several domains each job goes its own way.
 func TestHandoverOfSome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

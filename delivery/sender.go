@@ -74,6 +74,22 @@ type running struct {
 	run     *run          // nil: it has failed
 }
 
+// runs returns the run that can be told of things now, nil if there is none.
+func (s *Sender) runs() *run {
+	s.mu.Lock()
+	running := s.running
+	s.mu.Unlock()
+	if running == nil {
+		return nil
+	}
+	select {
+	case <-running.listens:
+		return running.run
+	default:
+		return nil
+	}
+}
+
 // tell calls f when it is f's turn among the steps of a running Run, which it waits for while Run starts. It reports false if it
 // hasn't called f: nothing runs, or has ended meanwhile, or ctx has.
 func (s *Sender) tell(ctx context.Context, f func(*run)) bool {

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -28,21 +29,24 @@ type LeaseRequest struct {
 	Now    time.Time     // what is due is judged by this
 	Lease  time.Duration // how long the jobs are the caller's, from Now; if it is not positive the error is [ErrInvalid]
 	Holder string        // as in [ClaimRequest]
-	Jobs   []int         // numbers of jobs of the entry, each once; one that it doesn't have is [ErrInvalid]
+	// Jobs is called once when Body and Head of the entry were read, which may take its time, and returns the numbers of the jobs
+	// to be leased; one that the entry doesn't have is [ErrInvalid]. It isn't called if the entry is refused before.
+	Jobs func() []int
 }
 
-// Check reports what is wrong with a request for jobs of e, as an error that wraps [ErrInvalid] and names the field; backends call
-// it first.
-func (l *LeaseRequest) Check(e *Entry) error {
+// Named calls Jobs, and returns the numbers in rising order, each once. The error wraps [ErrInvalid] and names the field; backends
+// call it for what to lease.
+func (l *LeaseRequest) Named(e *Entry) ([]int, error) {
 	if l.Lease <= 0 {
-		return invalid("LeaseRequest.Lease", "is %v, not positive", l.Lease)
+		return nil, invalid("LeaseRequest.Lease", "is %v, not positive", l.Lease)
 	}
-	for _, n := range l.Jobs {
+	named := slices.Compact(slices.Sorted(slices.Values(l.Jobs())))
+	for _, n := range named {
 		if n < 0 || n >= len(e.Jobs) {
-			return invalid("LeaseRequest.Jobs", "has %d, of %d jobs", n, len(e.Jobs))
+			return nil, invalid("LeaseRequest.Jobs", "has %d, of %d jobs", n, len(e.Jobs))
 		}
 	}
-	return nil
+	return named, nil
 }
 
 // Waker is implemented by queues to which others than this process add messages.

@@ -28,7 +28,7 @@ func (q *Queue) arrive(ctx context.Context, e *queue.Entry, l *queue.LeaseReques
 	}
 	p, err := prepare(ctx, e, ownDrafts{q})
 	if err == nil && l != nil {
-		err = q.lease(ctx, p, l)
+		err = q.lease(ctx, e, p, l)
 	}
 	if err != nil {
 		q.drop(p)

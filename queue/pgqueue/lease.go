@@ -13,9 +13,6 @@ import (
 // so is written once less than one that is claimed. A job that has a final recipient is not leased: its marks are the server's to
 // give, and Claim brings them.
 func (q *Queue) EnqueueLeased(ctx context.Context, e *queue.Entry, l queue.LeaseRequest) (leased []*queue.Job, added bool, err error) {
-	if err := l.Check(e); err != nil {
-		return nil, false, fmt.Errorf("pgqueue: %w", err)
-	}
 	if err := checkMoments(l.Now, l.Now.Add(l.Lease)); err != nil {
 		return nil, false, err
 	}
@@ -23,9 +20,13 @@ func (q *Queue) EnqueueLeased(ctx context.Context, e *queue.Entry, l queue.Lease
 }
 
 // lease has those of p's jobs stored as leased that l names and that are free.
-func (q *Queue) lease(ctx context.Context, p *prepared, l *queue.LeaseRequest) error {
+func (q *Queue) lease(ctx context.Context, e *queue.Entry, p *prepared, l *queue.LeaseRequest) error {
+	named, err := l.Named(e)
+	if err != nil {
+		return fmt.Errorf("pgqueue: %w", err)
+	}
 	now, until := kept(l.Now), kept(l.Now.Add(l.Lease))
-	for _, n := range slices.Compact(slices.Sorted(slices.Values(l.Jobs))) {
+	for _, n := range named {
 		if j := p.stored[n]; claimable(j, now) {
 			p.leased = append(p.leased, j)
 		}

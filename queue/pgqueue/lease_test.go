@@ -21,7 +21,7 @@ import (
 
 // lease asks for jobs for an hour.
 func lease(holder string, jobs ...int) queue.LeaseRequest {
-	return queue.LeaseRequest{Now: start, Lease: time.Hour, Holder: holder, Jobs: jobs}
+	return queue.LeaseRequest{Now: start, Lease: time.Hour, Holder: holder, Jobs: func() []int { return jobs }}
 }
 
 // leased stores e and returns the jobs that are leased with it.
@@ -98,7 +98,7 @@ func testLeased(t *testing.T, url string) {
 		t.Errorf("a body of %d octets was read as %d, error %v", len(large), len(b), err)
 	}
 	deliver(t, q, jobs[0])
-	for _, l := range []queue.LeaseRequest{lease("me", 1), lease("me", -1), {Now: start}} {
+	for _, l := range []queue.LeaseRequest{lease("me", 1), lease("me", -1), {Now: start, Jobs: func() []int { return nil }}} {
 		if _, added, err := q.EnqueueLeased(t.Context(), entry("invalid", nil, "a.example"), l); added || !errors.Is(err, queue.ErrInvalid) {
 			t.Errorf("%v: %v, %v", l, added, err)
 		}

@@ -106,7 +106,7 @@ func TestLeasedNews(t *testing.T) {
 				Key: queue.Key{ID: e.Message.ID, N: n}, Domain: "a.example", Due: now, Held: news && n > 0, Recipients: []queue.Recipient{{Address: "a@a.example"}},
 			})
 		}
-		if _, _, err := q.EnqueueLeased(t.Context(), e, queue.LeaseRequest{Now: now, Lease: time.Hour, Jobs: []int{0, 1}}); err != nil {
+		if _, _, err := q.EnqueueLeased(t.Context(), e, queue.LeaseRequest{Now: now, Lease: time.Hour, Jobs: func() []int { return []int{0, 1} }}); err != nil {
 			t.Fatal(err)
 		}
 		q.news.mu.Lock()

@@ -14,7 +14,7 @@ import (
 var brokenLeased = []breach{
 	{"LeasedAsClaimed", "jobs are returned in the order in which they are named", func(q *twisted) {
 		q.leased(func(_ *queue.Entry, l queue.LeaseRequest, jobs []*queue.Job) []*queue.Job {
-			place := func(j *queue.Job) int { return slices.Index(l.Jobs, j.Key.N) }
+			place := func(j *queue.Job) int { return slices.Index(l.Jobs(), j.Key.N) }
 			slices.SortFunc(jobs, func(a, b *queue.Job) int { return place(a) - place(b) })
 			return jobs
 		})
@@ -55,22 +55,22 @@ var brokenLeased = []breach{
 	}},
 	{"LeasedPassesOver", "who names no job gets all", func(q *twisted) {
 		q.asked(func(e *queue.Entry, l *queue.LeaseRequest) {
-			if len(l.Jobs) == 0 {
-				l.Jobs = all(e)
+			if len(l.Jobs()) == 0 {
+				l.Jobs = named(all(e)...)
 			}
 		})
 	}},
 	{"LeasedOthers", "all jobs are leased", func(q *twisted) {
 		q.lease = func(ctx context.Context, e *queue.Entry, l queue.LeaseRequest) ([]*queue.Job, bool, error) {
-			named := l.Jobs
-			l.Jobs = all(e)
+			numbers := l.Jobs()
+			l.Jobs = named(all(e)...)
 			jobs, added, err := q.Queue.EnqueueLeased(ctx, e, l)
-			jobs = slices.DeleteFunc(jobs, func(j *queue.Job) bool { return !slices.Contains(named, j.Key.N) })
+			jobs = slices.DeleteFunc(jobs, func(j *queue.Job) bool { return !slices.Contains(numbers, j.Key.N) })
 			return jobs, added, err
 		}
 	}},
 	{"LeasedMany", "only so many jobs are leased", func(q *twisted) {
-		q.asked(func(_ *queue.Entry, l *queue.LeaseRequest) { l.Jobs = l.Jobs[:min(len(l.Jobs), 1000)] })
+		q.asked(func(_ *queue.Entry, l *queue.LeaseRequest) { l.Jobs = named(l.Jobs()[:min(len(l.Jobs()), 1000)]...) })
 	}},
 	{"LeasedOwner", "a leased job is claimed again", func(q *twisted) {
 		q.asked(func(_ *queue.Entry, l *queue.LeaseRequest) { l.Lease = 1 })

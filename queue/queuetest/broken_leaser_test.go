@@ -36,8 +36,9 @@ func (q *twisted) two(wanted func(added bool, j *queue.Job) bool) {
 		if err != nil {
 			return nil, false, err
 		}
-		c := queue.ClaimRequest{Now: l.Now, Lease: l.Lease, Limit: len(l.Jobs)}
-		for _, n := range slices.Sorted(slices.Values(l.Jobs)) {
+		numbers := l.Jobs()
+		c := queue.ClaimRequest{Now: l.Now, Lease: l.Lease, Limit: len(numbers)}
+		for _, n := range slices.Sorted(slices.Values(numbers)) {
 			if n >= 0 && n < len(e.Jobs) && wanted(added, e.Jobs[n]) {
 				c.Keys = append(c.Keys, queue.Key{ID: e.Message.ID, N: n})
 			}
@@ -111,9 +112,18 @@ var brokenLeasers = []breach{
 			return given[e.Message.ID], err == nil, err
 		}
 	}},
+	{"LeaserAsks", "which jobs to lease is asked before the body is read", func(q *twisted) {
+		q.asked(func(_ *queue.Entry, l *queue.LeaseRequest) { l.Jobs = named(l.Jobs()...) })
+	}},
+	{"LeaserAsks", "which jobs to lease is asked twice", func(q *twisted) {
+		q.asked(func(_ *queue.Entry, l *queue.LeaseRequest) {
+			jobs := l.Jobs
+			l.Jobs = func() []int { jobs(); return jobs() }
+		})
+	}},
 	{"LeaserInvalid", "a job that isn't there is passed over", func(q *twisted) {
 		q.asked(func(e *queue.Entry, l *queue.LeaseRequest) {
-			l.Jobs = slices.DeleteFunc(slices.Clone(l.Jobs), func(n int) bool { return n >= len(e.Jobs) })
+			l.Jobs = named(slices.DeleteFunc(slices.Clone(l.Jobs()), func(n int) bool { return n >= len(e.Jobs) })...)
 		})
 	}},
 	{"LeaserInvalid", "a lease that is not positive has a default", func(q *twisted) {
@@ -165,7 +175,10 @@ var brokenLeasers = []breach{
 		}
 	}},
 	{"LeaserCopies", "Jobs of the request is put in order", func(q *twisted) {
-		q.asked(func(_ *queue.Entry, l *queue.LeaseRequest) { slices.Sort(l.Jobs) })
+		q.asked(func(_ *queue.Entry, l *queue.LeaseRequest) {
+			jobs := l.Jobs
+			l.Jobs = func() []int { numbers := jobs(); slices.Sort(numbers); return numbers }
+		})
 	}},
 	{"LeaserCopies", "a leased job has the labels of the entry", func(q *twisted) {
 		q.leased(func(e *queue.Entry, _ queue.LeaseRequest, jobs []*queue.Job) []*queue.Job {

@@ -24,6 +24,7 @@ func leaserCases() []testCase {
 		{"LeaserConflict", "EnqueueLeased of an ID that is stored with another Digest is ErrConflict, and leases nothing.", leaserConflict},
 		{"LeaserConcurrently", "Of several EnqueueLeased of one ID exactly one adds it, and only that one leases.", leaserConcurrently},
 		{"LeaserInvalid", "A Lease that is not positive, a job that the entry doesn't have, and a bad entry are ErrInvalid: nothing is stored.", leaserInvalid},
+		{"LeaserAsks", "EnqueueLeased asks once which jobs to lease, when Body and Head were read.", leaserAsks},
 		{"LeaserBodyFails", "An error of Body or Head is returned by EnqueueLeased, wrapped, and nothing is stored.", leaserBodyFails},
 		{"LeaserSlow", "A Body or Head that takes its time keeps no other method waiting for EnqueueLeased.", leaserSlow},
 		{"LeaserCopies", "The entry, the request and the leased jobs are the caller's when EnqueueLeased returns.", leaserCopies},
@@ -44,8 +45,11 @@ func (r *run) leaser() queue.Leaser {
 
 // leasing asks for these jobs, d after the beginning.
 func leasing(d time.Duration, jobs ...int) queue.LeaseRequest {
-	return queue.LeaseRequest{Now: at(d), Lease: lease, Jobs: jobs}
+	return queue.LeaseRequest{Now: at(d), Lease: lease, Jobs: named(jobs...)}
 }
+
+// named is what names jobs by these numbers.
+func named(numbers ...int) func() []int { return func() []int { return numbers } }
 
 // addLeased enqueues a new message and leases what l names of it.
 func (r *run) addLeased(e *queue.Entry, l queue.LeaseRequest) []*queue.Job {
@@ -169,10 +173,10 @@ func leaserInvalid(r *run) {
 	bad := map[string]func(*queue.Entry, *queue.LeaseRequest){
 		"no lease":                      func(_ *queue.Entry, l *queue.LeaseRequest) { l.Lease = 0 },
 		"a lease that ends before it":   func(_ *queue.Entry, l *queue.LeaseRequest) { l.Lease = -1 },
-		"no lease of no job":            func(_ *queue.Entry, l *queue.LeaseRequest) { l.Lease, l.Jobs = 0, nil },
-		"a job that is one too far":     func(_ *queue.Entry, l *queue.LeaseRequest) { l.Jobs = []int{2} },
-		"a job before the first one":    func(_ *queue.Entry, l *queue.LeaseRequest) { l.Jobs = []int{-1} },
-		"a job too many":                func(_ *queue.Entry, l *queue.LeaseRequest) { l.Jobs = []int{0, 1, 2} },
+		"no lease of no job":            func(_ *queue.Entry, l *queue.LeaseRequest) { l.Lease, l.Jobs = 0, named() },
+		"a job that is one too far":     func(_ *queue.Entry, l *queue.LeaseRequest) { l.Jobs = named(2) },
+		"a job before the first one":    func(_ *queue.Entry, l *queue.LeaseRequest) { l.Jobs = named(-1) },
+		"a job too many":                func(_ *queue.Entry, l *queue.LeaseRequest) { l.Jobs = named(0, 1, 2) },
 		"an entry without jobs":         func(e *queue.Entry, _ *queue.LeaseRequest) { e.Jobs = nil },
 		"an entry with a nil job":       func(e *queue.Entry, _ *queue.LeaseRequest) { e.Jobs[1] = nil },
 		"an entry that has a bad field": func(e *queue.Entry, _ *queue.LeaseRequest) { e.Jobs[1].Recipients = nil },
@@ -183,6 +187,17 @@ func leaserInvalid(r *run) {
 		r.addsNothing(r.ctx, e, l, queue.ErrInvalid, "with %s", name)
 	}
 	r.nothing("a")
+}
+
+func leaserAsks(r *run) {
+	e, l := message("a", job("a.example", 0), job("b.example", 0)), leasing(0)
+	var calls []string
+	call := func(name string) { calls = append(calls, name) }
+	e.Body = io.MultiReader(e.Body, action(func() { call("Body") }))
+	e.Head = func() ([]byte, error) { call("Head"); return nil, nil }
+	l.Jobs = func() []int { call("Jobs"); return []int{1} }
+	equal(r, keys(r.addLeased(e, l)), "a/1", "the leased jobs")
+	equal(r, strings.Join(calls, " "), "Body Head Jobs", "what was called")
 }
 
 func leaserBodyFails(r *run) {
@@ -213,17 +228,18 @@ func leaserSlow(r *run) {
 }
 
 func leaserCopies(r *run) {
-	e, l := full("a"), leasing(0, 1, 0)
+	e, numbers := full("a"), []int{1, 0}
+	l := leasing(0, numbers...)
 	e.Jobs[0].Held = false
 	jobs := r.addLeased(e, l)
 	equal(r, keys(jobs), "a a/1", "the leased jobs")
-	equal(r, slices.Equal(l.Jobs, []int{1, 0}), true, "whether Jobs of the request is as it was")
+	equal(r, slices.Equal(numbers, []int{1, 0}), true, "whether what Jobs of the request returns is as it was")
 	before, own := r.state(), describe(jobs[0])
 	change := func(m *queue.Message, j *queue.Job) {
 		m.Labels[0], m.Tenant, j.Recipients[0].Address, j.Attempts[0].TLS, j.Held = "changed", "changed", "changed", "changed", true
 	}
 	change(&e.Message, e.Jobs[0])
-	l.Jobs[0] = 0
+	numbers[0] = 0
 	r.unchanged(before, "a change of the caller's entry")
 	equal(r, describe(jobs[0]), own, "a leased job after a change of the entry")
 	change(&jobs[0].Message, jobs[0])

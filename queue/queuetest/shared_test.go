@@ -112,10 +112,11 @@ func (u *user) put(e *queue.Entry, body []byte) {
 func (p *pool) give(j *queue.Job) { j.GiveMarks(func() queue.Mark { p.mark++; return p.mark }) }
 
 func (u *user) EnqueueLeased(ctx context.Context, e *queue.Entry, l queue.LeaseRequest) (leased []*queue.Job, added bool, err error) {
-	if l.Lease <= 0 || slices.ContainsFunc(l.Jobs, func(n int) bool { return n < 0 || n >= len(e.Jobs) }) {
-		return nil, false, queue.ErrInvalid
-	}
 	body, err := read(ctx, e)
+	if err != nil {
+		return nil, false, err
+	}
+	numbers, err := l.Named(e)
 	if err != nil {
 		return nil, false, err
 	}
@@ -129,7 +130,7 @@ func (u *user) EnqueueLeased(ctx context.Context, e *queue.Entry, l queue.LeaseR
 	}
 	u.put(e, body)
 	for _, j := range u.jobs[len(u.jobs)-len(e.Jobs):] {
-		if slices.Contains(l.Jobs, j.Key.N) && j.Finished.IsZero() && !j.Held && !j.Due.After(l.Now) {
+		if slices.Contains(numbers, j.Key.N) && j.Finished.IsZero() && !j.Held && !j.Due.After(l.Now) {
 			leased = append(leased, u.leased(j, l.Now.Add(l.Lease), l.Holder))
 		}
 	}

@@ -196,7 +196,7 @@ func (p *player) arrive() {
 	p.arriving = p.arriving[1:]
 	e := Arrived{Places: []Place{a.Place}}
 	if p.rand.IntN(5) > 0 {
-		jobs, _, err := p.q.EnqueueLeased(context.Background(), a.entry, queue.LeaseRequest{Now: p.now, Lease: 70 * time.Minute, Jobs: []int{0}})
+		jobs, _, err := p.q.EnqueueLeased(context.Background(), a.entry, queue.LeaseRequest{Now: p.now, Lease: 70 * time.Minute, Jobs: func() []int { return []int{0} }})
 		if err != nil {
 			p.t.Fatal(err)
 		}

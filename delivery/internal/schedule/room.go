@@ -20,8 +20,8 @@ func (s *State) fail(now time.Time) {
 	s.silent = append(s.silent, until.Add(time.Second/failures))
 }
 
-// recover frees the places whose time has come, or all if the clock was set back.
-func (s *State) recover(now time.Time) {
+// endSilences frees the places whose time has come, or all if the clock was set back.
+func (s *State) endSilences(now time.Time) {
 	n := 0
 	for n < len(s.silent) && !s.silent[n].After(now) {
 		n++

@@ -181,7 +181,7 @@ func (s *State) step(now time.Time, e Event) (actions []Action) {
 	s.lapse(now)
 	s.ripen(now)
 	s.ring(now)
-	s.recover(now)
+	s.endSilences(now)
 	if !now.Before(s.resume) {
 		s.resume = time.Time{}
 	}

@@ -23,7 +23,7 @@
 //     (internal/intake); parts are encoded if that is asked for (internal/reencode); and what comes of this is signed (signer.go).
 //     Whom the Suppressor names has failed before that (suppressor.go).
 //  3. The queue stores jobs and body in one transaction, and syncs.
-//  4. The run loop is woken (sender.go, run.go).
+//  4. The run loop is woken (sender.go, steps.go).
 //  5. The scheduler says which lanes may go, and their due jobs are claimed (internal/schedule). Where the queue can lease a job as it
 //     stores it, and the job would go at once, step 3 does that, and the job is handed over instead (handover.go).
 //  6. A worker, the place of one connection, takes the job (worker.go). The Suppressor is asked once more. The router names the

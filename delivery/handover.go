@@ -70,7 +70,7 @@ func (h *handover) takePlaces() (jobs []int) {
 		return nil
 	}
 	answer := make(chan []string, 1)
-	if !h.run.call(func(r *run) { r.step(schedule.Offered{Lanes: lanes, Answer: answer}) }) {
+	if !h.run.post(schedule.Offered{Lanes: lanes, Answer: answer}) {
 		return nil
 	}
 	for i, site := range <-answer {
@@ -90,7 +90,7 @@ func (h *handover) has(j *queue.Job) bool {
 // end hands the leased jobs to Run, and has it keep no places any more. If it has ended meanwhile they go back to the queue: the
 // next Run claims them.
 func (h *handover) end(ctx context.Context) {
-	if len(h.places) == 0 || h.run.call(func(r *run) { r.step(schedule.Arrived{Places: h.places, Jobs: h.leased}) }) {
+	if len(h.places) == 0 || h.run.post(schedule.Arrived{Places: h.places, Jobs: h.leased}) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimLimit)

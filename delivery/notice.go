@@ -2,14 +2,14 @@ package delivery
 
 import "sync"
 
-// notices are events that the loop has to tell of. It can't wait for an observer, and an observer is to hear of them in their
+// notices are events that steps of the scheduler have to tell of. A step can't wait for an observer, and an observer is to hear of them in their
 // order. A site has no more than two for each pause, so that there are never many.
 type notices struct {
 	mu   sync.Mutex // guards list
 	list []Event    // the first one is being told of
 }
 
-// notify tells the observer beside the loop.
+// notify tells the observer beside the step.
 func (r *run) notify(e Event) {
 	r.notices.mu.Lock()
 	defer r.notices.mu.Unlock()

@@ -101,7 +101,8 @@ func (s *Sender) tell(ctx context.Context, f func(*run)) bool {
 	}
 	select {
 	case <-running.listens:
-		return running.run != nil && running.run.call(f)
+		r := running.run
+		return r != nil && r.call(func() { f(r) })
 	case <-ctx.Done():
 		return false
 	}

@@ -16,14 +16,14 @@ func (r *run) loop(stop context.CancelFunc) {
 		case <-r.wake:
 			r.takeIn()
 		case <-r.timer.C:
-			r.call(func(*run) {
+			r.call(func() {
 				r.alarm = time.Time{}
 				r.step(nil)
 			})
 		case <-draining:
 			draining = nil
 			defer time.AfterFunc(r.config.DrainTimeout, stop).Stop()
-			r.call(func(*run) {
+			r.call(func() {
 				r.draining = true
 				r.step(schedule.Drain{})
 			})
@@ -36,24 +36,24 @@ func (r *run) loop(stop context.CancelFunc) {
 // takeIn tells of what was enqueued.
 func (r *run) takeIn() {
 	lanes := r.takeInbox()
-	r.call(func(*run) {
+	r.call(func() {
 		for _, e := range lanes {
 			r.step(e)
 		}
 	})
 }
 
-// post tells the scheduler of an event of what is under way.
-func (r *run) post(e schedule.Event) { r.call(func(*run) { r.step(e) }) }
+// post tells the scheduler of an event, and reports whether it has: it doesn't when everything is over.
+func (r *run) post(e schedule.Event) bool { return r.call(func() { r.step(e) }) }
 
-// call calls f, which may make steps, and reports whether it has: it doesn't when everything is over.
-func (r *run) call(f func(*run)) bool {
+// call calls f, which may make steps, and reports whether it has, as post does.
+func (r *run) call(f func()) bool {
 	r.stepping.Lock()
 	defer r.stepping.Unlock()
 	if r.ended {
 		return false
 	}
-	f(r)
+	f()
 	if r.draining && r.state.Active() == 0 && r.claiming == nil {
 		r.ended = true
 		close(r.rest)

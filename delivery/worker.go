@@ -24,7 +24,7 @@ type worker struct {
 	*run
 	name    schedule.Worker
 	may     context.Context       // of the dialogue: ends when it is to stop, unless it has begun to transfer
-	jobs    chan schedule.Attempt // closed: there will be none; has room for one, so that the loop never waits
+	jobs    chan schedule.Attempt // closed: there will be none; has room for one, so that a step never waits
 	session *session              // nil if there is none
 	route   knownRoute
 	commits chan struct{}  // has a token for each job whose commit isn't over

@@ -31,10 +31,10 @@
 // # Writing a backend
 //
 // Implement [Queue] and run queuetest.Run on it; each failing case names the rule that was broken. What all backends do alike
-// is in [ClaimRequest.Select], [Filter.Select], [Entry.Stored], [Job.Committed], [Job.Places] and [Job.At]; examples/custombackend
-// is the page to start from, and the folder sql of pgqueue has each method as a statement for PostgreSQL. Optional
-// interfaces ([Bulk], [Leaser], [Waker], [Notes], [Depths], [Shared]) are found by type assertion. A backend compares and swaps, orders
-// and stores; it holds no policy: when to retry, whether to bounce and what is fair are decided by its callers.
+// is in [ClaimRequest.Select], [Filter.Select], [Entry.Stored], [LeaseRequest.Named], [Job.Committed], [Job.Places] and [Job.At];
+// examples/custombackend is the page to start from, and the folder sql of pgqueue has each method as a statement for PostgreSQL.
+// Optional interfaces ([Bulk], [Leaser], [Waker], [Notes], [Depths], [Shared]) are found by type assertion. A backend compares and
+// swaps, orders and stores; it holds no policy: when to retry, whether to bounce and what is fair are decided by its callers.
 package queue
 
 import (

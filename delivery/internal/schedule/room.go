@@ -14,26 +14,26 @@ const failures = 100
 // fail has a stranger that has failed keep its place until it is its turn to make room, one after the other.
 func (s *State) fail(now time.Time) {
 	until := now
-	if n := len(s.silent); n > 0 {
-		until = later(until, s.silent[n-1])
+	if n := len(s.failed); n > 0 {
+		until = later(until, s.failed[n-1])
 	}
-	s.silent = append(s.silent, until.Add(time.Second/failures))
+	s.failed = append(s.failed, until.Add(time.Second/failures))
 }
 
-// endSilences frees the places whose time has come, or all if the clock was set back.
-func (s *State) endSilences(now time.Time) {
+// forgive frees the places whose time has come, or all if the clock was set back.
+func (s *State) forgive(now time.Time) {
 	n := 0
-	for n < len(s.silent) && !s.silent[n].After(now) {
+	for n < len(s.failed) && !s.failed[n].After(now) {
 		n++
 	}
-	s.silent = s.silent[n:]
-	if len(s.silent) > 0 && s.silent[0].Sub(now) > time.Second {
-		s.silent = nil
+	s.failed = s.failed[n:]
+	if len(s.failed) > 0 && s.failed[0].Sub(now) > time.Second {
+		s.failed = nil
 	}
 }
 
 // placesForStrangers is how many more connections to strangers may be made.
-func (s *State) placesForStrangers() int { return s.maxStrangers() - s.strangers - len(s.silent) }
+func (s *State) placesForStrangers() int { return s.maxStrangers() - s.strangers - len(s.failed) }
 
 // mayConnect reports whether the site's rate lets a connection begin.
 func (st *site) mayConnect(now time.Time) bool {

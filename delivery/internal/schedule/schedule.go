@@ -81,7 +81,7 @@ type State struct {
 	last       Worker
 	opening    int               // workers that aren't greeted yet
 	strangers  int               // of these, at sites that have never greeted
-	silent     []time.Time       // until when strangers that have failed keep their places, in order
+	failed     []time.Time       // until when strangers that have failed keep their places, in order
 	promised   int               // workers that the claim under way will be for
 	idle       list.List         // of *worker, the longest idle first
 	short      [3][3]line[*site] // sites that wait for room for their first connection, by standing and priority
@@ -181,7 +181,7 @@ func (s *State) step(now time.Time, e Event) (actions []Action) {
 	s.lapse(now)
 	s.ripen(now)
 	s.ring(now)
-	s.endSilences(now)
+	s.forgive(now)
 	if !now.Before(s.resume) {
 		s.resume = time.Time{}
 	}
@@ -215,8 +215,8 @@ func (s *State) Wake() time.Time {
 	if s.granted {
 		wake = earliest(wake, s.shares.Until)
 	}
-	if len(s.silent) > 0 {
-		wake = earliest(wake, s.silent[0])
+	if len(s.failed) > 0 {
+		wake = earliest(wake, s.failed[0])
 	}
 	if s.asked != nil {
 		return wake

@@ -178,26 +178,26 @@ func (w *world) suspect() {
 // Each Sender has one suspect in its hands at a time, and all mail that is none beside it.
 func TestOneSuspectAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.config.Shaping.Default.Connections, w.config.Shaping.Default.Start = 100, 100
-		h := w.host("mx.a.example", slow(time.Second), "a.example")
-		other := w.host("mx.b.example", nil, "b.example")
-		w.start()
-		w.stop()
-		const n = 60
-		for i := range n {
-			w.enqueue(fmt.Sprintf("u%d@a.example", i))
+		f := newFleet(t)
+		f.config.Shaping.Default.Connections, f.config.Shaping.Default.Start = 100, 100
+		// It takes one Sender longer to send a suspect than the other to hear of those that were given back.
+		h := f.host("mx.a.example", slow(time.Minute), "a.example")
+		other := f.host("mx.b.example", nil, "b.example")
+		idle, err := delivery.New(f.pool, f.config)
+		if err != nil {
+			t.Fatal(err)
 		}
-		w.suspect()
+		const n = 20
+		f.send(&member{Sender: idle}, "a.example", n)
+		f.suspect()
 		for range 2 {
-			w.start()
+			f.join()
 		}
-		for i := range n {
-			w.enqueue(fmt.Sprintf("u%d@b.example", i))
-		}
-		w.settle(time.Second)
+		f.send(f.members[0], "b.example", n)
+		f.settle(30 * time.Second)
 		other.wantTaken(t, n)
-		w.settle(2 * time.Minute)
+		h.wantTaken(t, 0)
+		f.settle(time.Hour)
 		h.wantTaken(t, n)
 		if h.most != 2 {
 			t.Errorf("%d at once", h.most)

@@ -118,7 +118,7 @@
 //   - pg_advisory_xact_lock, in migrations and Beat: CockroachDB accepts it and does nothing;
 //   - LISTEN and NOTIFY: set PollOnly;
 //   - enable_seqscan, jit and plan_cache_mode, which every transaction sets for itself;
-//   - fillfactor, the settings of autovacuum, and SET STORAGE PLAIN, in migrations;
+//   - fillfactor, the settings of autovacuum, SET STORAGE and SET COMPRESSION, in migrations;
 //   - several changes of tables in one statement, and FOR UPDATE SKIP LOCKED in subqueries: supported, with limits of their own.
 //
 // So neither is supported, and nothing else stands in the way.

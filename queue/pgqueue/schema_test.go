@@ -1,14 +1,18 @@
 package pgqueue_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/pgqueue"
 	"github.com/postroad/postroad/queue/pgqueue/pgtest"
@@ -66,6 +70,94 @@ func testOpenNewer(t *testing.T, url string) {
 	if !errors.Is(err, queue.ErrVersion) || !strings.Contains(err.Error(), schema) || !strings.Contains(err.Error(), "1000") {
 		t.Fatalf("%v, want ErrVersion, with the schema's name and version", err)
 	}
+}
+
+// A queue of the first version is brought up to date, and what it has stays as it was.
+func testMigrated(t *testing.T, url string) {
+	pool := pgtest.Pool(t, url)
+	schema := pgtest.Schema(t, url)
+	q := open(t, pool, pgqueue.Options{Schema: schema})
+	body := []byte(strings.Repeat("Subject: hello\r\n", 1000))
+	_, err := q.Enqueue(t.Context(), entry("a", body, "a.example"))
+	must(t, err)
+	must(t, q.Close())
+	exec := func(sql string) {
+		t.Helper()
+		_, err := pool.Exec(t.Context(), strings.ReplaceAll(sql, "postroad.", pgx.Identifier{schema}.Sanitize()+"."))
+		must(t, err)
+	}
+	exec("ALTER TABLE postroad.chunks ALTER COLUMN octets SET STORAGE PLAIN")
+	exec("UPDATE postroad.version SET version = 1")
+	open(t, pool, pgqueue.Options{Schema: schema}).Close()
+	q = open(t, pool, pgqueue.Options{Schema: schema})
+	wantBody(t, q, "a", body)
+	_, err = q.Enqueue(t.Context(), entry("b", body, "a.example"))
+	must(t, err)
+	wantBody(t, q, "b", body)
+	if stored := sizeOf(t, pool, schema); hasLZ4(t, pool) && stored > len(body) {
+		t.Errorf("two bodies of %d octets take %d", len(body), stored)
+	}
+}
+
+// Text takes less room where the server has LZ4, and what can't be compressed is in the same table as it is.
+func testCompressed(t *testing.T, url string) {
+	pool := pgtest.Pool(t, url)
+	for name, c := range map[string]struct {
+		body    []byte
+		smaller bool
+	}{
+		"text":   {[]byte(strings.Repeat("The quick brown fox jumps over the lazy dog.\r\n", 500)), hasLZ4(t, pool)},
+		"random": {random(23_500), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			schema := pgtest.Schema(t, url)
+			q := open(t, pool, pgqueue.Options{Schema: schema})
+			_, err := q.Enqueue(t.Context(), entry("a", c.body, "a.example"))
+			must(t, err)
+			wantBody(t, q, "a", c.body)
+			wantBody(t, open(t, pool, pgqueue.Options{Schema: schema}), "a", c.body)
+			if stored := sizeOf(t, pool, schema); (stored < len(c.body)/5) != c.smaller || stored > len(c.body)+100 {
+				t.Errorf("%d octets are stored as %d", len(c.body), stored)
+			}
+			var aside int
+			must(t, pool.QueryRow(t.Context(), `SELECT coalesce(pg_relation_size(nullif(reltoastrelid, 0)), 0) FROM pg_class
+				WHERE oid = $1::regclass`, pgx.Identifier{schema, "chunks"}.Sanitize()).Scan(&aside))
+			if aside > 0 {
+				t.Errorf("%d octets are in the table for TOAST", aside)
+			}
+		})
+	}
+}
+
+// random is what can't be compressed.
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.NewChaCha8([32]byte{}).Read(b)
+	return b
+}
+
+func wantBody(t *testing.T, q *pgqueue.Queue, id queue.ID, want []byte) {
+	t.Helper()
+	r, err := q.Open(t.Context(), id)
+	must(t, err)
+	defer r.Close()
+	got, err := io.ReadAll(r)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d octets are read of %s, want the %d that were stored; %v", len(got), id, len(want), err)
+	}
+}
+
+// sizeOf is what the bodies take.
+func sizeOf(t *testing.T, pool *pgxpool.Pool, schema string) (n int) {
+	t.Helper()
+	must(t, pool.QueryRow(t.Context(), "SELECT coalesce(sum(pg_column_size(octets)), 0) FROM "+pgx.Identifier{schema, "chunks"}.Sanitize()).Scan(&n))
+	return n
+}
+
+func hasLZ4(t *testing.T, pool *pgxpool.Pool) (has bool) {
+	t.Helper()
+	must(t, pool.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))").Scan(&has))
+	return has
 }
 
 // A role that may not change the schema can use it, with the rights that the package's documentation names.

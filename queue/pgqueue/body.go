@@ -170,7 +170,7 @@ func (p *prepared) encodeJob(j *queue.Job) error {
 		return err
 	}
 	row := jobJSON{
-		N: j.Key.N, Lane: laneName(j.Domain, j.Message.Tenant, j.Message.Priority), Domain: j.Domain, Retry: j.Tries > 0, Due: moment(j.Due),
+		N: j.Key.N, Lane: laneName(j.Domain, j.Message.Tenant, j.Message.Priority), Domain: j.Domain, Due: moment(j.Due),
 		Finished: moment(j.Finished), Held: j.Held, Via: j.Via, Tries: j.Tries, Recipients: recipients, Attempts: attempts,
 	}
 	for i := range j.Recipients {

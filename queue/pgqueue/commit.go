@@ -135,16 +135,16 @@ type outcomeJSON struct {
 	ID         queue.ID        `json:"id"`
 	N          int             `json:"n"`
 	Token      int64           `json:"token"`
-	Due        *time.Time      `json:"due"`
-	Finished   *time.Time      `json:"finished"`
+	Due        *time.Time      `json:"due,omitempty"`
+	Finished   *time.Time      `json:"finished,omitempty"`
 	Held       bool            `json:"held"`
 	Via        string          `json:"via"`
 	Tries      int             `json:"tries"`
 	Lapses     int             `json:"lapses"`
 	Recipients []recipientJSON `json:"recipients"`
 	Attempts   []attemptJSON   `json:"attempts"`
-	Final      []bool          `json:"final"`  // for each recipient; null for none
-	Before     int             `json:"before"` // how many marks the jobs before may take
+	Final      []bool          `json:"final,omitempty"` // for each recipient; nil for none
+	Before     int             `json:"before"`          // how many marks the jobs before may take
 }
 
 func newOutcome(j *queue.Job) (*outcome, error) {

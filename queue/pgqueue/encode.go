@@ -10,8 +10,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// What crosses to the database is JSON wherever a list does: every driver and every protocol mode can carry it, and operators can
-// ask for what is in it.
+// What crosses to the database is JSON wherever a list does: every driver and every protocol mode can carry it. The server reads it as
+// json, which takes less of its time than jsonb, and makes jsonb of what operators may ask for.
 
 type messageJSON struct {
 	I          int            `json:"i"`
@@ -22,7 +22,7 @@ type messageJSON struct {
 	Priority   queue.Priority `json:"priority"`
 	Labels     []string       `json:"labels"` // not null
 	Size       int64          `json:"size"`
-	Enqueued   *time.Time     `json:"enqueued"`
+	Enqueued   *time.Time     `json:"enqueued,omitempty"`
 	Expires    *time.Time     `json:"expires"`
 	UTF8       bool           `json:"utf8"`
 	EightBit   bool           `json:"eight_bit"`
@@ -30,8 +30,8 @@ type messageJSON struct {
 	Envelope   string         `json:"envelope"`
 	TLS        queue.TLS      `json:"tls"`
 	Unfinished int            `json:"unfinished"`
-	Ended      *time.Time     `json:"ended"`
-	Draft      *int64         `json:"draft"`
+	Ended      *time.Time     `json:"ended,omitempty"`
+	Draft      *int64         `json:"draft,omitempty"`
 	At         int            `json:"at"`     // where in the octets of the statement its own are
 	Length     int            `json:"length"` // how many
 }
@@ -41,9 +41,8 @@ type jobJSON struct {
 	N          int             `json:"n"`
 	Lane       string          `json:"lane"`
 	Domain     string          `json:"domain"`
-	Retry      bool            `json:"retry"`
-	Due        *time.Time      `json:"due"`
-	Finished   *time.Time      `json:"finished"`
+	Due        *time.Time      `json:"due,omitempty"`
+	Finished   *time.Time      `json:"finished,omitempty"`
 	Held       bool            `json:"held"`
 	Via        string          `json:"via"`
 	Tries      int             `json:"tries"`

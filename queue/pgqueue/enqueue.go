@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -139,11 +140,11 @@ func shifted(marks []int, by int) []int {
 func jsonArgs(list ...any) ([]any, error) {
 	args := make([]any, 0, len(list)+1)
 	for _, v := range list {
-		b, err := json.Marshal(v)
-		if err != nil {
+		var text strings.Builder
+		if err := json.NewEncoder(&text).Encode(v); err != nil {
 			return nil, verdict{fmt.Errorf("pgqueue: %w", err)}
 		}
-		args = append(args, string(b))
+		args = append(args, text.String())
 	}
 	return args, nil
 }

@@ -15,7 +15,7 @@ WITH expired AS MATERIALIZED (
     SELECT ($3::integer - count(*))::integer AS jobs FROM expired
 ), taken AS MATERIALIZED (
     SELECT j.id, j.n, l.i, j.due AS at
-    FROM room, jsonb_to_recordset($6::jsonb) AS l (i integer, lane uuid, retry boolean, n integer)
+    FROM room, json_to_recordset($6::json) AS l (i integer, lane uuid, retry boolean, n integer)
     CROSS JOIN LATERAL (
         SELECT * FROM (
             SELECT * FROM (SELECT id, n, due FROM postroad.jobs
@@ -32,12 +32,12 @@ WITH expired AS MATERIALIZED (
 ), anywhere AS MATERIALIZED (
     SELECT * FROM (
         SELECT * FROM (SELECT id, n, -priority AS i, due AS at FROM postroad.jobs
-         WHERE $6::jsonb IS NULL AND finished IS NULL AND leased IS NULL AND NOT held
+         WHERE $6::json IS NULL AND finished IS NULL AND leased IS NULL AND NOT held
            AND due <= $1::timestamptz AND NOT ($5::boolean AND expires <= $1::timestamptz)
          ORDER BY priority DESC, due, id, n LIMIT (SELECT jobs FROM room) FOR UPDATE SKIP LOCKED) free
         UNION ALL
         SELECT * FROM (SELECT id, n, -priority, due FROM postroad.jobs
-         WHERE $6::jsonb IS NULL AND leased <= $1::timestamptz AND NOT held
+         WHERE $6::json IS NULL AND leased <= $1::timestamptz AND NOT held
            AND due <= $1::timestamptz AND NOT ($5::boolean AND expires <= $1::timestamptz)
          ORDER BY priority DESC, due, id, n LIMIT (SELECT jobs FROM room) FOR UPDATE SKIP LOCKED) lapsed
     ) both_of

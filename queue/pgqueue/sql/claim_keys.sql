@@ -1,7 +1,7 @@
 -- Leases jobs by key: $1 is now, $2 the end of the lease, $3 how many, $4 the holder, $5 the keys as an array.
 WITH chosen AS MATERIALIZED (
     SELECT j.id, j.n, k.i
-    FROM (SELECT id, n, min(i) AS i FROM jsonb_to_recordset($5::jsonb) AS k (i integer, id text, n bigint) GROUP BY id, n) k
+    FROM (SELECT id, n, min(i) AS i FROM json_to_recordset($5::json) AS k (i integer, id text, n bigint) GROUP BY id, n) k
     CROSS JOIN LATERAL (
         SELECT id, n FROM postroad.jobs
         WHERE id = k.id AND n = k.n AND finished IS NULL AND (leased IS NULL OR leased <= $1::timestamptz)

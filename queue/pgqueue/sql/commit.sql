@@ -4,7 +4,7 @@
 WITH origin AS ( -- of the marks of this transaction
     SELECT (epoch + pg_current_xact_id()::text::bigint) * 1048576 AS mark FROM postroad.version
 ), given AS MATERIALIZED (
-    SELECT * FROM jsonb_to_recordset($1::jsonb) AS g (
+    SELECT * FROM json_to_recordset($1::json) AS g (
         i integer, id text, n bigint, token bigint, due timestamptz, finished timestamptz, held boolean, via text, tries bigint, lapses bigint,
         recipients jsonb, attempts jsonb, final boolean[], before bigint)
 ), done AS ( -- the arrays keep the planner to the key

@@ -15,7 +15,7 @@ SELECT l.i, least(
     bound.at,
     (SELECT min(greatest(due, leased)) FROM postroad.jobs
      WHERE lane = l.lane AND retry = l.retry AND NOT held AND leased < bound.at))
-FROM jsonb_to_recordset($2::jsonb) AS l (i integer, lane uuid, retry boolean)
+FROM json_to_recordset($2::json) AS l (i integer, lane uuid, retry boolean)
 CROSS JOIN LATERAL (
     SELECT (SELECT greatest(due, leased) FROM postroad.jobs
             WHERE lane = l.lane AND retry = l.retry AND NOT held AND leased IS NOT NULL ORDER BY leased LIMIT 1) AS at OFFSET 0

@@ -2,7 +2,7 @@
 -- the numbers of the messages that were not stored before.
 WITH given AS MATERIALIZED (
     SELECT g.*, coalesce(g.draft, nextval('postroad.numbers')) AS body
-    FROM jsonb_to_recordset($1::jsonb) AS g (
+    FROM json_to_recordset($1::json) AS g (
         i integer, id text, digest text, sender text, tenant text, priority smallint, labels jsonb, size bigint,
         enqueued timestamptz, expires timestamptz, utf8 boolean, eight_bit boolean, ret text, envelope text, tls text,
         unfinished integer, ended timestamptz, draft bigint, "at" integer, length integer)
@@ -31,15 +31,15 @@ WITH given AS MATERIALIZED (
 ), listed AS MATERIALIZED (
     SELECT a.id, a.tenant, a.priority, a.expires, j.*,
         CASE WHEN j.new_marks IS NOT NULL THEN (SELECT mark FROM origin) END AS origin
-    FROM jsonb_to_recordset($2::jsonb) AS j (
-        i integer, n integer, lane uuid, domain text, retry boolean, due timestamptz, finished timestamptz, held boolean,
+    FROM json_to_recordset($2::json) AS j (
+        i integer, n integer, lane uuid, domain text, due timestamptz, finished timestamptz, held boolean,
         via text, tries bigint, recipients jsonb, attempts jsonb, new_marks bigint[],
         leased timestamptz, holder text, token bigint)
     JOIN added a ON a.i = j.i
 ), filed AS (
     INSERT INTO postroad.jobs (id, n, lane, domain, tenant, priority, retry, expires, due, finished, held, via, tries, recipients,
         attempts, leased, holder, token, marks)
-    SELECT id, n, lane, domain, tenant, priority, retry, expires, due, finished, held, via, tries, recipients, attempts,
+    SELECT id, n, lane, domain, tenant, priority, tries > 0, expires, due, finished, held, via, tries, recipients, attempts,
         leased, holder, token, CASE WHEN origin IS NOT NULL THEN ARRAY(
             SELECT CASE WHEN m > 0 THEN origin + m ELSE 0 END FROM unnest(new_marks) WITH ORDINALITY AS u (m, k) ORDER BY k) END
     FROM listed

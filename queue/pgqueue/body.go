@@ -1,6 +1,7 @@
 package pgqueue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,8 +15,9 @@ const (
 	segmentSize = 256 << 10
 	// pieceSize is how much of a body is in a row; the statements know it, too.
 	pieceSize = 8000
-	// smallBody is the room that reading a body begins with.
+	// smallBody is the room that reading a body begins with, and largeBody how much of it is kept for the next one.
 	smallBody = 16 << 10
+	largeBody = 64 << 10
 )
 
 // drafts writes bodies ahead.
@@ -39,12 +41,19 @@ type prepared struct {
 }
 
 // prepare checks e and reads its body. What is more than a segment is written ahead.
-func prepare(ctx context.Context, e *queue.Entry, to drafts) (*prepared, error) {
+func (q *Queue) prepare(ctx context.Context, e *queue.Entry, to drafts) (*prepared, error) {
 	if err := e.Check(); err != nil {
 		return nil, fmt.Errorf("pgqueue: %w", err)
 	}
+	room, _ := q.rooms.Get().(*[]byte)
+	if room == nil {
+		room = new(make([]byte, 0, smallBody))
+	}
 	p := &prepared{}
-	size, err := p.read(ctx, e, to)
+	size, err := p.read(ctx, e, to, room)
+	if cap(*room) <= largeBody {
+		q.rooms.Put(room)
+	}
 	if err != nil {
 		return p, err
 	}
@@ -56,24 +65,23 @@ func prepare(ctx context.Context, e *queue.Entry, to drafts) (*prepared, error) 
 	return p, nil
 }
 
-// read reads e's Body and calls its Head.
-func (p *prepared) read(ctx context.Context, e *queue.Entry, to drafts) (size int64, err error) {
-	segment, more := make([]byte, 0, smallBody), e.Body != nil
-	for piece := 0; more; {
-		if segment, err = fill(ctx, segment, e.Body); err != nil && err != io.EOF {
+// read reads e's Body, by way of room, and calls its Head.
+func (p *prepared) read(ctx context.Context, e *queue.Entry, to drafts, room *[]byte) (size int64, err error) {
+	for piece, more := 0, e.Body != nil; more; {
+		*room, err = fill(ctx, (*room)[:0], e.Body)
+		if err != nil && err != io.EOF {
 			return 0, fmt.Errorf("pgqueue: reading %s: %w", e.Message.ID, err)
 		}
 		more = err == nil
-		size += int64(len(segment))
+		size += int64(len(*room))
 		if !more && p.message.Draft == nil {
-			p.octets = segment
+			p.octets = bytes.Clone(*room)
 			break
 		}
-		if err := p.ahead(ctx, to, piece, segment); err != nil {
+		if err := p.ahead(ctx, to, piece, *room); err != nil {
 			return 0, err
 		}
-		piece += (len(segment) + pieceSize - 1) / pieceSize
-		segment = segment[:0]
+		piece += (len(*room) + pieceSize - 1) / pieceSize
 	}
 	if e.Head == nil {
 		return size, nil

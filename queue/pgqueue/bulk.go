@@ -57,7 +57,7 @@ func (q *Queue) EnqueueAll(ctx context.Context, es iter.Seq[*queue.Entry]) (dura
 	last := newLoad(nil)
 	last.end(0, nil)
 	for e := range es {
-		p, err := prepare(ctx, e, ownDrafts{q})
+		p, err := q.prepare(ctx, e, ownDrafts{q})
 		if err != nil {
 			q.drop(p)
 			last = q.load(ctx, last, b.list)

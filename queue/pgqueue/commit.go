@@ -41,7 +41,7 @@ func (q *Queue) Commit(ctx context.Context, j *queue.Job, more ...*queue.Entry) 
 func (q *Queue) commitWith(ctx context.Context, o *outcome, more []*queue.Entry) (err error) {
 	list := make([]*prepared, len(more))
 	for i, e := range more {
-		if list[i], err = prepare(ctx, e, ownDrafts{q}); err != nil {
+		if list[i], err = q.prepare(ctx, e, ownDrafts{q}); err != nil {
 			q.drop(list...)
 			return err
 		}

@@ -27,7 +27,7 @@ func (q *Queue) arrive(ctx context.Context, e *queue.Entry, l *queue.LeaseReques
 	if err := q.usable(ctx); err != nil {
 		return nil, false, err
 	}
-	p, err := prepare(ctx, e, ownDrafts{q})
+	p, err := q.prepare(ctx, e, ownDrafts{q})
 	if err == nil && l != nil {
 		err = q.lease(ctx, e, p, l)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/queue"
@@ -38,17 +37,29 @@ type gathering[T any] struct {
 
 	mu      sync.Mutex // guards what follows
 	leaders int
-	waiting []*guest[T]
+	waiting []*guest[T] // whoever has waited longest is first
+	hurry   *time.Timer // sees to it that nobody waits for long; nil: nobody waited
 	resting *time.Timer // its end has a leader's place; nil: there is none
 	enough  int         // who wait end the rest
 }
 
 // guest is a caller.
 type guest[T any] struct {
-	ctx  context.Context
-	what T
-	turn chan role // receives once; the sender has taken the guest off the list
-	err  error     // of the transaction, for one who has shared it
+	ctx   context.Context
+	what  T
+	since time.Time // it waits
+	turn  chan role // receives once; the sender has taken the guest off the list
+	party *party[T] // that it belongs to; guarded by the gathering's mu
+	err   error     // of the transaction, for one who has shared it
+}
+
+// party is who shares a transaction.
+type party[T any] struct {
+	guests []*guest[T]
+	list   []T             // what they want
+	ctx    context.Context // of the transaction
+	left   int             // of the guests, those whose ctx hasn't ended; guarded by the gathering's mu
+	end    func()          // ends the transaction
 }
 
 type role int
@@ -69,18 +80,10 @@ func (g *gathering[T]) do(ctx context.Context, what T) error {
 
 // wait waits for me's turn.
 func (g *gathering[T]) wait(me *guest[T]) error {
-	impatient := time.NewTicker(impatience)
-	defer impatient.Stop()
-	for me.ctx.Err() == nil {
-		select {
-		case r := <-me.turn:
-			return g.play(me, r)
-		case <-impatient.C:
-			if g.push(me) {
-				return g.lead(me)
-			}
-		case <-me.ctx.Done():
-		}
+	select {
+	case r := <-me.turn:
+		return g.play(me, r)
+	case <-me.ctx.Done():
 	}
 	if g.leave(me) {
 		return fmt.Errorf("pgqueue: %w", me.ctx.Err())
@@ -110,52 +113,65 @@ func (g *gathering[T]) enter(me *guest[T]) (leads bool) {
 		g.leaders++
 		return true
 	}
+	me.since = time.Now()
 	g.waiting = append(g.waiting, me)
+	if g.hurry == nil {
+		g.hurry = time.AfterFunc(impatience, g.hasten)
+	}
 	if g.resting != nil && len(g.waiting) >= g.enough {
 		g.resume()
 	}
 	return false
 }
 
-// push takes a leader's place because the wait is long, if there is one and me still waits.
-func (g *gathering[T]) push(me *guest[T]) (leads bool) {
+// hasten gives a leader's place to whoever has waited for too long, if there is one.
+func (g *gathering[T]) hasten() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	i := slices.Index(g.waiting, me)
-	if i < 0 || g.leaders == maxLeaders {
-		return false
+	g.hurry = nil
+	if len(g.waiting) == 0 {
+		return
 	}
-	g.waiting = slices.Delete(g.waiting, i, i+1)
-	g.leaders++
-	return true
+	soon := impatience - time.Since(g.waiting[0].since)
+	if soon <= 0 {
+		if g.leaders < maxLeaders {
+			g.leaders++
+			g.appoint()
+		}
+		soon = impatience
+	}
+	g.hurry = time.AfterFunc(soon, g.hasten)
 }
 
-// leave no longer waits, and reports whether me did.
+// leave no longer waits, and reports whether me did. Otherwise it is one less of its party, if that is under way.
 func (g *gathering[T]) leave(me *guest[T]) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	i := slices.Index(g.waiting, me)
-	if i < 0 {
-		return false
+	if i := slices.Index(g.waiting, me); i >= 0 {
+		g.waiting = slices.Delete(g.waiting, i, i+1)
+		return true
 	}
-	g.waiting = slices.Delete(g.waiting, i, i+1)
-	return true
+	if me.party != nil {
+		if me.party.left--; me.party.left == 0 {
+			me.party.end()
+		}
+	}
+	return false
 }
 
 // lead does what me wants, with all who wait and fit. What several share is nobody's in particular: me waits for it like the others.
 func (g *gathering[T]) lead(me *guest[T]) error {
-	party, list := g.board(me)
-	if len(party) == 1 {
+	p := g.board(me)
+	if len(p.guests) == 1 {
 		defer g.pass(1, 0)
 		return g.alone(me.ctx, me.what)
 	}
 	go func() {
-		ctx, end := lastOf(party)
+		defer p.end()
 		began := time.Now()
-		err := g.together(ctx, list)
-		end()
-		g.pass(len(party), time.Since(began))
-		for _, one := range party {
+		err := g.together(p.ctx, p.list)
+		g.pass(len(p.guests), time.Since(began))
+		for _, one := range p.guests {
 			one.err = err
 			one.turn <- passenger
 		}
@@ -163,41 +179,25 @@ func (g *gathering[T]) lead(me *guest[T]) error {
 	return g.wait(me)
 }
 
-// lastOf returns a ctx that ends when those of the whole party have, or by end.
-func lastOf[T any](party []*guest[T]) (ctx context.Context, end func()) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(party[0].ctx))
-	var left atomic.Int64
-	left.Store(int64(len(party)))
-	stops := make([]func() bool, len(party))
-	for i, one := range party {
-		stops[i] = context.AfterFunc(one.ctx, func() {
-			if left.Add(-1) == 0 {
-				cancel()
-			}
-		})
-	}
-	return ctx, func() {
-		for _, stop := range stops {
-			stop()
-		}
-		cancel()
-	}
-}
-
 // board takes those off the list who go along with me.
-func (g *gathering[T]) board(me *guest[T]) (party []*guest[T], list []T) {
+func (g *gathering[T]) board(me *guest[T]) *party[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	party, list = []*guest[T]{me}, []T{me.what}
+	p := &party[T]{guests: []*guest[T]{me}, list: []T{me.what}}
 	for _, next := range g.waiting {
-		if !g.fits(append(list, next.what)) {
+		if !g.fits(append(p.list, next.what)) {
 			break
 		}
-		list = append(list, next.what)
-		party = append(party, next)
+		p.list = append(p.list, next.what)
+		p.guests = append(p.guests, next)
 	}
-	g.waiting = slices.Delete(g.waiting, 0, len(party)-1)
-	return party, list
+	g.waiting = slices.Delete(g.waiting, 0, len(p.guests)-1)
+	for _, one := range p.guests {
+		one.party = p
+	}
+	p.left = len(p.guests)
+	p.ctx, p.end = context.WithCancel(context.WithoutCancel(me.ctx))
+	return p
 }
 
 // pass is called when a transaction of a party is over. A leader's place is then free at once, or after the rest.
@@ -234,6 +234,11 @@ func (g *gathering[T]) free() {
 		g.leaders--
 		return
 	}
+	g.appoint()
+}
+
+// appoint has the first who waits lead. It is called with mu locked.
+func (g *gathering[T]) appoint() {
 	next := g.waiting[0]
 	g.waiting = slices.Delete(g.waiting, 0, 1)
 	next.turn <- leader

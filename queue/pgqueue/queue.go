@@ -66,6 +66,7 @@ type Queue struct {
 	tokens tokens
 	untold untold
 
+	rooms   sync.Pool // of *[]byte: to read bodies by
 	buffers sync.Pool // of *[]byte: bodies on their way to the server
 
 	arrivals gathering[*prepared] // messages to be stored

@@ -27,7 +27,7 @@ func (q *Queue) enqueueIn(ctx context.Context, s session, e *queue.Entry) (added
 	if err := q.usable(ctx); err != nil {
 		return false, err
 	}
-	p, err := prepare(ctx, e, txDrafts{draftsIn{q, s}})
+	p, err := q.prepare(ctx, e, txDrafts{draftsIn{q, s}})
 	if err != nil {
 		return false, err
 	}

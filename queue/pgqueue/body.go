@@ -3,6 +3,7 @@ package pgqueue
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -139,7 +140,7 @@ func (p *prepared) encode(m *queue.Message, jobs []*queue.Job) error {
 	}
 	p.digest = m.Digest
 	row := messageJSON{
-		ID: m.ID, Digest: fmt.Sprintf("%x", m.Digest), Sender: m.From, Tenant: m.Tenant, Priority: m.Priority, Labels: append([]string{}, m.Labels...), Size: m.Size,
+		ID: m.ID, Digest: hex.EncodeToString(m.Digest[:]), Sender: m.From, Tenant: m.Tenant, Priority: m.Priority, Labels: append([]string{}, m.Labels...), Size: m.Size,
 		Enqueued: moment(m.Enqueued), Expires: moment(m.Expires), UTF8: m.UTF8, EightBit: m.EightBit, Return: m.Return,
 		Envelope: m.EnvelopeID, TLS: m.TLS, Draft: p.message.Draft,
 	}
@@ -199,7 +200,7 @@ type ownDrafts struct{ *Queue }
 
 func (d ownDrafts) begin(ctx context.Context) (body int64, err error) {
 	err = d.Queue.write(ctx, func(ctx context.Context, a *attempt) (err error) {
-		body, err = draftsIn{d.Queue, ownSession{a.conn}}.begin(ctx)
+		body, err = draftsIn{d.Queue, d.own(a.conn)}.begin(ctx)
 		return err
 	})
 	return body, err
@@ -207,7 +208,7 @@ func (d ownDrafts) begin(ctx context.Context) (body int64, err error) {
 
 func (d ownDrafts) write(ctx context.Context, body int64, piece int, octets []byte) error {
 	return d.Queue.write(ctx, func(ctx context.Context, a *attempt) error {
-		return draftsIn{d.Queue, ownSession{a.conn}}.write(ctx, body, piece, octets)
+		return draftsIn{d.Queue, d.own(a.conn)}.write(ctx, body, piece, octets)
 	})
 }
 

@@ -164,7 +164,7 @@ func (q *Queue) store(ctx context.Context, list []*prepared, turn func() error) 
 	bad := 0
 	err = q.write(ctx, func(ctx context.Context, a *attempt) error {
 		return a.transaction(ctx, func() (err error) {
-			if bad, err = q.putAll(ctx, ownSession{a.conn}, list); err != nil {
+			if bad, err = q.putAll(ctx, q.own(a.conn), list); err != nil {
 				return err
 			}
 			return turn()

@@ -49,7 +49,7 @@ func (q *Queue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed,
 		if len(r.Keys) == 0 {
 			read = append(read, func(rows pgx.Rows) error { return lookAhead(rows, &c, r.Take) })
 		}
-		return ownSession{a.conn}.batch(ctx, b, read...)
+		return q.own(a.conn).batch(ctx, b, read...)
 	})
 	if err != nil {
 		return queue.Claimed{}, err

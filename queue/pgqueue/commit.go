@@ -48,13 +48,13 @@ func (q *Queue) commitWith(ctx context.Context, o *outcome, more []*queue.Entry)
 	}
 	err = q.write(ctx, func(ctx context.Context, a *attempt) error {
 		return a.transaction(ctx, func() error {
-			if err := q.replace(ctx, ownSession{a.conn}, o); err != nil {
+			if err := q.replace(ctx, q.own(a.conn), o); err != nil {
 				return err
 			}
 			if !o.stored {
 				return verdict{errNotOwner}
 			}
-			_, err := q.putAll(ctx, ownSession{a.conn}, list)
+			_, err := q.putAll(ctx, q.own(a.conn), list)
 			return err
 		})
 	})
@@ -83,7 +83,7 @@ func (q *Queue) commit(ctx context.Context, o *outcome) error {
 func (q *Queue) commitTogether(ctx context.Context, list []*outcome) error {
 	return q.write(ctx, func(ctx context.Context, a *attempt) error {
 		a.handed = true
-		return q.replace(ctx, ownSession{a.conn}, list...)
+		return q.replace(ctx, q.own(a.conn), list...)
 	})
 }
 
@@ -114,7 +114,7 @@ func (q *Queue) replace(ctx context.Context, s session, list ...*outcome) error 
 func (q *Queue) spent(ctx context.Context, j *queue.Job) error {
 	var repeated *bool
 	err := q.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		_, err := one(ctx, ownSession{c}, q.sql["spent"], []any{string(j.Key.ID), int64(j.Key.N), int64(j.Token)}, &repeated)
+		_, err := one(ctx, q.own(c), q.sql["spent"], []any{string(j.Key.ID), int64(j.Key.N), int64(j.Token)}, &repeated)
 		return err
 	})
 	if err != nil || repeated != nil && *repeated {

@@ -59,14 +59,14 @@ func (q *Queue) enqueue(ctx context.Context, p *prepared) error {
 		return err
 	}
 	q.drop(p)
-	return q.read(ctx, func(ctx context.Context, c *pgx.Conn) error { return q.known(ctx, ownSession{c}, p) })
+	return q.read(ctx, func(ctx context.Context, c *pgx.Conn) error { return q.known(ctx, q.own(c), p) })
 }
 
 // enqueueTogether stores messages in one transaction, and notes which of them were not stored before.
 func (q *Queue) enqueueTogether(ctx context.Context, list []*prepared) error {
 	return q.write(ctx, func(ctx context.Context, a *attempt) error {
 		a.handed = true
-		stored, err := q.put(ctx, ownSession{a.conn}, list...)
+		stored, err := q.put(ctx, q.own(a.conn), list...)
 		for i, p := range list {
 			p.added = err == nil && stored[i]
 		}

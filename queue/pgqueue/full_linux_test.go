@@ -34,7 +34,7 @@ func TestDiskFull(t *testing.T) {
 	_, err := pool.Exec(t.Context(), "CREATE TABLESPACE small LOCATION '"+disk+"'")
 	must(t, err)
 	q := open(t, withSettings(t, pool, map[string]string{"default_tablespace": "small"}), pgqueue.Options{})
-	body := make([]byte, 100_000)
+	body := random(100_000)
 	stored := 0
 	for ; err == nil; stored++ {
 		_, err = q.Enqueue(t.Context(), entry(fmt.Sprintf("%05d", stored), body, "a.example"))
@@ -44,7 +44,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatalf("Enqueue after %d messages: %v, want ErrFull", stored, err)
 	}
 	if durable, err := q.EnqueueAll(t.Context(), func(yield func(*queue.Entry) bool) {
-		yield(entry("bulk", make([]byte, 1_000_000), "a.example"))
+		yield(entry("bulk", random(1_000_000), "a.example"))
 	}); durable != 0 || !errors.Is(err, queue.ErrFull) {
 		t.Fatalf("EnqueueAll: %d, %v, want ErrFull", durable, err)
 	}

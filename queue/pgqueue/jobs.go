@@ -148,7 +148,7 @@ func (p *pager) heads(ctx context.Context) (page []*queue.Job, more bool, err er
 	var retry bool
 	err = p.Queue.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		page, read = nil, 0
-		return ownSession{c}.each(ctx, p.sql["heads"], []any{p.lane, p.retry, pageSize}, func(scan func(...any) error) error {
+		return p.own(c).each(ctx, p.sql["heads"], []any{p.lane, p.retry, pageSize}, func(scan func(...any) error) error {
 			read++
 			j, err := scanJob(scan, &lane)
 			if err != nil {
@@ -197,7 +197,7 @@ func (p *pager) settled(ctx context.Context) (page []*queue.Job, read int, err e
 	since := p.since()
 	err = p.Queue.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		page, read = nil, 0
-		return ownSession{c}.each(ctx, p.sql["ended"], []any{p.since(), pageSize}, func(scan func(...any) error) error {
+		return p.own(c).each(ctx, p.sql["ended"], []any{p.since(), pageSize}, func(scan func(...any) error) error {
 			read++
 			j, err := scanJob(scan, &since)
 			if err != nil {

@@ -29,12 +29,12 @@ func (q *Queue) Purge(ctx context.Context) (deleted int, err error) {
 	err = q.write(ctx, func(ctx context.Context, a *attempt) error {
 		deleted = 0
 		if q.options.Retention > 0 {
-			if _, err := one(ctx, ownSession{a.conn}, q.sql["purge"], []any{q.options.Retention.Seconds(), purgeBatch}, &deleted); err != nil {
+			if _, err := one(ctx, q.own(a.conn), q.sql["purge"], []any{q.options.Retention.Seconds(), purgeBatch}, &deleted); err != nil {
 				return err
 			}
 		}
 		swept := 0
-		_, err := one(ctx, ownSession{a.conn}, q.sql["sweep"], []any{purgeBatch}, &swept)
+		_, err := one(ctx, q.own(a.conn), q.sql["sweep"], []any{purgeBatch}, &swept)
 		deleted += swept
 		return err
 	})

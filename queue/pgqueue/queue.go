@@ -49,10 +49,11 @@ func (o Options) withDefaults(pool *pgxpool.Pool) Options {
 // Queue is a queue in a PostgreSQL database, which any number of processes may have open. It implements [queue.Queue],
 // [queue.Bulk], [queue.Leaser], [queue.Waker], [queue.Notes], [queue.Depths] and [queue.Shared].
 type Queue struct {
-	pool    *pgxpool.Pool
-	schema  string
-	options Options
-	sql     statements
+	pool     *pgxpool.Pool
+	prepares bool // see ownSession
+	schema   string
+	options  Options
+	sql      statements
 
 	name   string // of this process among those that send notifications
 	life   context.Context
@@ -95,7 +96,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pgqueue: %w", err)
 	}
-	q := &Queue{pool: pool, schema: o.Schema, options: o, sql: sql, name: rand.Text(), tokens: newTokens()}
+	q := &Queue{pool: pool, prepares: prepares(pool.Config().ConnConfig), schema: o.Schema, options: o, sql: sql, name: rand.Text(), tokens: newTokens()}
 	q.arrivals = gathering[*prepared]{
 		fits: fitTogether, together: q.enqueueTogether, alone: q.enqueue, done: func(p *prepared) bool { return p.added },
 		rest: 1, // callers wait for it

@@ -29,7 +29,7 @@ func (q *Queue) Open(ctx context.Context, id queue.ID) (io.ReadCloser, error) {
 	found := false
 	err := q.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		r.pieces, found = nil, false
-		return ownSession{c}.each(ctx, q.sql["open"], []any{string(id)}, func(scan func(...any) error) error {
+		return q.own(c).each(ctx, q.sql["open"], []any{string(id)}, func(scan func(...any) error) error {
 			found = true
 			var n *int
 			var octets []byte
@@ -94,7 +94,7 @@ func (r *reader) Read(p []byte) (int, error) {
 func (r *reader) fetch() error {
 	err := r.q.read(r.ctx, func(ctx context.Context, c *pgx.Conn) error {
 		r.pieces = nil
-		return ownSession{c}.each(ctx, r.q.sql["read"], []any{r.body, r.last}, func(scan func(...any) error) error {
+		return r.q.own(c).each(ctx, r.q.sql["read"], []any{r.body, r.last}, func(scan func(...any) error) error {
 			var n int
 			var octets []byte
 			if err := scan(&n, &octets); err != nil {

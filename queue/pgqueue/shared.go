@@ -49,10 +49,10 @@ func (q *Queue) Beat(ctx context.Context, name string, ttl time.Duration, want m
 			if err := a.conn.QueryRow(ctx, "SELECT clock_timestamp() FROM pg_advisory_xact_lock(hashtextextended($1::text, 1))", "postroad "+q.schema).Scan(&now); err != nil {
 				return err
 			}
-			if _, err := one(ctx, ownSession{a.conn}, q.sql["free"], []any{name}); err != nil {
+			if _, err := one(ctx, q.own(a.conn), q.sql["free"], []any{name}); err != nil {
 				return err
 			}
-			if err := q.endUntold(ctx, ownSession{a.conn}); err != nil {
+			if err := q.endUntold(ctx, q.own(a.conn)); err != nil {
 				return err
 			}
 			others, err := q.holders(ctx, a.conn, name)

@@ -51,7 +51,7 @@ func (q *Queue) draw(ctx context.Context, n int) ([]int64, error) {
 func (q *Queue) drawMore(ctx context.Context, n int) (list []int64, err error) {
 	err = q.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		list = make([]int64, 0, n)
-		return ownSession{c}.each(ctx, q.sql["tokens"], []any{n}, func(scan func(...any) error) error {
+		return q.own(c).each(ctx, q.sql["tokens"], []any{n}, func(scan func(...any) error) error {
 			var t int64
 			err := scan(&t)
 			list = append(list, t)

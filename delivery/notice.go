@@ -2,8 +2,8 @@ package delivery
 
 import "sync"
 
-// notices are events that steps of the scheduler have to tell of. A step can't wait for an observer, and an observer is to hear of them in their
-// order. A site has no more than two for each pause, so that there are never many.
+// notices are events that steps of the scheduler have to tell of. A step can't wait for an observer, and an observer is to hear of
+// them in their order. A site has no more than two for each pause, so that there are never many.
 type notices struct {
 	mu   sync.Mutex // guards list
 	list []Event    // the first one is being told of

@@ -74,11 +74,16 @@ type running struct {
 	run     *run          // nil: it has failed
 }
 
+// current returns the call of Run that there is, nil if there is none.
+func (s *Sender) current() *running {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running
+}
+
 // runs returns the run that can be told of things now, nil if there is none.
 func (s *Sender) runs() *run {
-	s.mu.Lock()
-	running := s.running
-	s.mu.Unlock()
+	running := s.current()
 	if running == nil {
 		return nil
 	}
@@ -93,9 +98,7 @@ func (s *Sender) runs() *run {
 // tell calls f when it is f's turn among the steps of a running Run, which it waits for while Run starts. It reports false if it
 // hasn't called f: nothing runs, or has ended meanwhile, or ctx has.
 func (s *Sender) tell(ctx context.Context, f func(*run)) bool {
-	s.mu.Lock()
-	running := s.running
-	s.mu.Unlock()
+	running := s.current()
 	if running == nil {
 		return false
 	}

@@ -19,8 +19,8 @@ type Bulk interface {
 type Leaser interface {
 	// EnqueueLeased stores e as [Queue.Enqueue] does, and in the same transaction leases those of its jobs that l names, but
 	// for the ones that are finished, held, or not due at l.Now; it may pass over one of which a recipient is final. It returns
-	// the leased ones as Claim would have, in the order of their numbers. Nothing is leased if added is false. A lease that was made for a caller who was not told of it, because of
-	// [ErrInDoubt] or a message that turned out to be stored already, ends soon.
+	// the leased ones as Claim would have, in the order of their numbers. Nothing is leased if added is false. A lease that was
+	// made for a caller who was not told of it, because of [ErrInDoubt] or a message that turned out to be stored already, ends soon.
 	EnqueueLeased(ctx context.Context, e *Entry, l LeaseRequest) (leased []*Job, added bool, err error)
 }
 

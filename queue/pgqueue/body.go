@@ -46,10 +46,7 @@ func (q *Queue) prepare(ctx context.Context, e *queue.Entry, to drafts) (*prepar
 	if err := e.Check(); err != nil {
 		return nil, fmt.Errorf("pgqueue: %w", err)
 	}
-	room, _ := q.rooms.Get().(*[]byte)
-	if room == nil {
-		room = new(make([]byte, 0, smallBody))
-	}
+	room := q.rooms.Get().(*[]byte)
 	p := &prepared{}
 	size, err := p.read(ctx, e, to, room)
 	if cap(*room) <= largeBody {

@@ -111,10 +111,7 @@ func (q *Queue) put(ctx context.Context, s session, list ...*prepared) (stored m
 
 // together has the bodies of messages one behind the other, in memory that is used again and again.
 func (q *Queue) together(list []*prepared) *[]byte {
-	octets, _ := q.buffers.Get().(*[]byte)
-	if octets == nil {
-		octets = new([]byte)
-	}
+	octets := q.buffers.Get().(*[]byte)
 	*octets = (*octets)[:0]
 	for _, p := range list {
 		*octets = append(append(*octets, p.head...), p.octets...)

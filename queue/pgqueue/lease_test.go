@@ -75,11 +75,7 @@ func testLeased(t *testing.T, url string) {
 	_, err := pool.Exec(t.Context(), `UPDATE "`+pgqueue.SchemaOf(q)+`".chunks SET octets = 'edited'`)
 	must(t, err)
 	for _, body := range []string{"stored", "edited"} {
-		r, err := q.Open(t.Context(), "a")
-		must(t, err)
-		b, err := io.ReadAll(r)
-		must(t, err)
-		want(t, string(b), body, "the body")
+		wantBody(t, q, "a", []byte(body))
 	}
 	want(t, keys(due(t, q, 0)), "[a/0 a/5]", "what is claimable")
 	for _, j := range jobs {
@@ -92,11 +88,7 @@ func testLeased(t *testing.T, url string) {
 	large := bytes.Repeat([]byte("a line of a large body\r\n"), 50_000)
 	jobs = leased(t, q, entry("large", large, "a.example"), lease("me", 0))
 	want(t, keys(jobs), "[large/0]", "what is leased of a message that was written ahead")
-	r, err := q.Open(t.Context(), "large")
-	must(t, err)
-	if b, err := io.ReadAll(r); err != nil || !bytes.Equal(b, large) {
-		t.Errorf("a body of %d octets was read as %d, error %v", len(large), len(b), err)
-	}
+	wantBody(t, q, "large", large)
 	deliver(t, q, jobs[0])
 	for _, l := range []queue.LeaseRequest{lease("me", 1), lease("me", -1), {Now: start, Jobs: func() []int { return nil }}} {
 		if _, added, err := q.EnqueueLeased(t.Context(), entry("invalid", nil, "a.example"), l); added || !errors.Is(err, queue.ErrInvalid) {

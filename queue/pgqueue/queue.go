@@ -97,6 +97,8 @@ func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Queue, error) {
 		return nil, fmt.Errorf("pgqueue: %w", err)
 	}
 	q := &Queue{pool: pool, prepares: prepares(pool.Config().ConnConfig), schema: o.Schema, options: o, sql: sql, name: rand.Text(), tokens: newTokens()}
+	q.rooms.New = func() any { return new(make([]byte, 0, smallBody)) }
+	q.buffers.New = func() any { return new([]byte) }
 	q.arrivals = gathering[*prepared]{
 		fits: fitTogether, together: q.enqueueTogether, alone: q.enqueue, done: func(p *prepared) bool { return p.added },
 		rest: 1, // callers wait for it

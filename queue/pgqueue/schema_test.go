@@ -143,7 +143,7 @@ func wantBody(t *testing.T, q *pgqueue.Queue, id queue.ID, want []byte) {
 	defer r.Close()
 	got, err := io.ReadAll(r)
 	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%d octets are read of %s, want the %d that were stored; %v", len(got), id, len(want), err)
+		t.Errorf("the body of %s is %.80q, %d octets, %v; want %.80q, %d octets", id, got, len(got), err, want, len(want))
 	}
 }
 

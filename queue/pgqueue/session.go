@@ -51,8 +51,10 @@ const settings = `SELECT set_config('enable_seqscan', 'off', true), set_config('
     set_config('jit', 'off', true)`
 
 func (s ownSession) each(ctx context.Context, statement string, args []any, row func(scan func(...any) error) error) error {
-	if values, formats, ok := raw(args); ok && s.prepares {
-		return s.prepared(ctx, statement, values, formats, row)
+	if s.prepares {
+		if values, formats, ok := raw(args); ok {
+			return s.prepared(ctx, statement, values, formats, row)
+		}
 	}
 	b := &pgx.Batch{}
 	b.Queue(statement, args...)

@@ -105,11 +105,7 @@ func testEnqueueTx(t *testing.T, url string) {
 			must(t, tx.commit()) // none of these has spoilt it
 			want(t, list(t, q, queue.Filter{}), "[large/0 small/0]", "after the commit")
 			want(t, count(t, pool, schema, "messages", "drafts", "orders"), "2 0 1", "rows after the commit")
-			r, err := q.Open(t.Context(), "large")
-			must(t, err)
-			if b, err := io.ReadAll(r); err != nil || !bytes.Equal(b, large) {
-				t.Fatalf("a body of %d octets was read as %d, error %v", len(large), len(b), err)
-			}
+			wantBody(t, q, "large", large)
 		})
 	}
 }

@@ -3,7 +3,6 @@ package pgqueue
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -29,8 +28,8 @@ type drafts interface {
 
 // prepared is an entry whose body has been read to its end.
 type prepared struct {
-	message messageJSON
-	jobs    []jobJSON
+	message messageRow
+	jobs    []jobRow
 	stored  []*queue.Job // what jobs are made of
 	leased  []*queue.Job // those that are leased as they are stored
 	head    []byte       // what Head returned
@@ -136,12 +135,12 @@ func (p *prepared) encode(m *queue.Message, jobs []*queue.Job) error {
 		return err
 	}
 	p.digest = m.Digest
-	row := messageJSON{
-		ID: m.ID, Digest: hex.EncodeToString(m.Digest[:]), Sender: m.From, Tenant: m.Tenant, Priority: m.Priority, Labels: append([]string{}, m.Labels...), Size: m.Size,
+	row := messageRow{
+		ID: m.ID, Digest: hexBytes(m.Digest), Sender: m.From, Tenant: m.Tenant, Priority: m.Priority, Labels: append([]string{}, m.Labels...), Size: m.Size,
 		Enqueued: moment(m.Enqueued), Expires: moment(m.Expires), UTF8: m.UTF8, EightBit: m.EightBit, Return: m.Return,
 		Envelope: m.EnvelopeID, TLS: m.TLS, Draft: p.message.Draft,
 	}
-	p.jobs = make([]jobJSON, 0, len(jobs))
+	p.jobs = make([]jobRow, 0, len(jobs))
 	for _, j := range jobs {
 		if j.Finished.IsZero() {
 			row.Unfinished++
@@ -175,8 +174,8 @@ func (p *prepared) encodeJob(j *queue.Job) error {
 	if err != nil {
 		return err
 	}
-	row := jobJSON{
-		N: j.Key.N, Lane: laneName(j.Domain, j.Message.Tenant, j.Message.Priority), Domain: j.Domain, Due: moment(j.Due),
+	row := jobRow{
+		N: j.Key.N, Lane: newLaneID(j.Domain, j.Message.Tenant, j.Message.Priority), Domain: j.Domain, Due: moment(j.Due),
 		Finished: moment(j.Finished), Held: j.Held, Via: j.Via, Tries: j.Tries, Recipients: recipients, Attempts: attempts,
 	}
 	for i := range j.Recipients {

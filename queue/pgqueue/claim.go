@@ -13,7 +13,7 @@ import (
 
 type takeJSON struct {
 	I     int    `json:"i"`
-	Lane  string `json:"lane"`
+	Lane  laneID `json:"lane"`
 	Retry bool   `json:"retry"`
 	N     int    `json:"n"`
 }
@@ -81,7 +81,7 @@ func (q *Queue) ask(b *pgx.Batch, r *queue.ClaimRequest) error {
 	}
 	take := make([]takeJSON, len(r.Take))
 	for i, t := range r.Take {
-		take[i] = takeJSON{i + 1, laneName(t.Lane.Domain, t.Lane.Tenant, t.Lane.Priority), t.Lane.Retry, max(0, min(t.N, math.MaxInt32))}
+		take[i] = takeJSON{i + 1, newLaneID(t.Lane.Domain, t.Lane.Tenant, t.Lane.Priority), t.Lane.Retry, max(0, min(t.N, math.MaxInt32))}
 	}
 	list, err := json.Marshal(take)
 	b.Queue(q.sql["claim"], now, until, limit, r.Holder, r.Expired, string(list))

@@ -88,19 +88,19 @@ func (q *Queue) commitTogether(ctx context.Context, list []*outcome) error {
 }
 
 func (q *Queue) replace(ctx context.Context, s session, list ...*outcome) error {
-	jobs := make([]outcomeJSON, len(list))
+	rows := make([]outcomeRow, len(list))
 	recipients := 0
 	for i, o := range list {
-		jobs[i] = o.job
-		jobs[i].I, jobs[i].Before = i, recipients
+		rows[i] = o.row
+		rows[i].I, rows[i].Before = i, recipients
 		recipients += o.recipients
 		o.stored = false
 	}
-	args, err := jsonArgs(jobs)
+	arg, err := encodeRows(s, q.types.outcome, rows)
 	if err != nil {
 		return err
 	}
-	return s.each(ctx, q.sql["commit"], args, func(scan func(...any) error) error {
+	return s.each(ctx, q.statement(s, "commit"), []any{arg}, func(scan func(...any) error) error {
 		var i int
 		err := scan(&i)
 		if err == nil {
@@ -125,12 +125,12 @@ func (q *Queue) spent(ctx context.Context, j *queue.Job) error {
 
 // outcome is a job to be stored as it is now.
 type outcome struct {
-	job        outcomeJSON
+	row        outcomeRow
 	recipients int
 	stored     bool
 }
 
-type outcomeJSON struct {
+type outcomeRow struct {
 	I          int             `json:"i"`
 	ID         queue.ID        `json:"id"`
 	N          int             `json:"n"`
@@ -147,6 +147,23 @@ type outcomeJSON struct {
 	Before     int             `json:"before"`          // how many marks the jobs before may take
 }
 
+func (o outcomeRow) record(a *array) error {
+	a.integer(o.I)
+	a.text(string(o.ID))
+	a.bigint(int64(o.N))
+	a.bigint(o.Token)
+	a.timestamptz(o.Due)
+	a.timestamptz(o.Finished)
+	a.boolean(o.Held)
+	a.text(o.Via)
+	a.bigint(int64(o.Tries))
+	a.bigint(int64(o.Lapses))
+	err := errors.Join(a.jsonb(o.Recipients), a.jsonb(o.Attempts))
+	a.booleans(o.Final)
+	a.bigint(int64(o.Before))
+	return err
+}
+
 func newOutcome(j *queue.Job) (*outcome, error) {
 	if err := checkMoments(j.Due, j.Finished); err != nil {
 		return nil, err
@@ -159,16 +176,16 @@ func newOutcome(j *queue.Job) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &outcome{recipients: len(j.Recipients), job: outcomeJSON{
+	o := &outcome{recipients: len(j.Recipients), row: outcomeRow{
 		ID: j.Key.ID, N: j.Key.N, Token: int64(j.Token), Due: moment(j.Due), Finished: moment(j.Finished), Held: j.Held, Via: j.Via,
 		Tries: int(j.Tries), Lapses: int(j.Lapses), Recipients: recipients, Attempts: attempts,
 	}}
 	for i := range j.Recipients {
-		if j.Recipients[i].State.Final() && o.job.Final == nil {
-			o.job.Final = make([]bool, len(j.Recipients))
+		if j.Recipients[i].State.Final() && o.row.Final == nil {
+			o.row.Final = make([]bool, len(j.Recipients))
 		}
-		if o.job.Final != nil {
-			o.job.Final[i] = j.Recipients[i].State.Final()
+		if o.row.Final != nil {
+			o.row.Final[i] = j.Recipients[i].State.Final()
 		}
 	}
 	return o, nil

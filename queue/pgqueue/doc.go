@@ -122,6 +122,7 @@
 //   - pg_advisory_xact_lock, in migrations and Beat: CockroachDB accepts it and does nothing;
 //   - LISTEN and NOTIFY: set PollOnly;
 //   - enable_seqscan, jit and plan_cache_mode, which every transaction sets for itself;
+//   - arrays of composite types as parameters, where statements are prepared;
 //   - fillfactor, the settings of autovacuum, SET STORAGE and SET COMPRESSION, in migrations;
 //   - several changes of tables in one statement, and FOR UPDATE SKIP LOCKED in subqueries: supported, with limits of their own.
 //

@@ -4,19 +4,20 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/postroad/postroad/queue"
 )
 
-// What crosses to the database is JSON wherever a list does: every driver and every protocol mode can carry it. The server reads it as
-// json, which takes less of its time than jsonb, and makes jsonb of what operators may ask for.
-
-type messageJSON struct {
+// messageRow is a message that is given to the server to store.
+type messageRow struct {
 	I          int            `json:"i"`
 	ID         queue.ID       `json:"id"`
-	Digest     string         `json:"digest"`
+	Digest     hexBytes       `json:"digest"`
 	Sender     string         `json:"sender"`
 	Tenant     string         `json:"tenant"`
 	Priority   queue.Priority `json:"priority"`
@@ -36,10 +37,39 @@ type messageJSON struct {
 	Length     int            `json:"length"` // how many
 }
 
-type jobJSON struct {
+func (m messageRow) record(a *array) error {
+	a.integer(m.I)
+	a.text(string(m.ID))
+	a.bytea(m.Digest[:])
+	a.text(m.Sender)
+	a.text(m.Tenant)
+	a.smallint(int16(m.Priority))
+	err := a.jsonb(m.Labels)
+	a.bigint(m.Size)
+	a.timestamptz(m.Enqueued)
+	a.timestamptz(m.Expires)
+	a.boolean(m.UTF8)
+	a.boolean(m.EightBit)
+	a.text(string(m.Return))
+	a.text(m.Envelope)
+	a.text(string(m.TLS))
+	a.integer(m.Unfinished)
+	a.timestamptz(m.Ended)
+	if m.Draft == nil {
+		a.null(pgtype.Int8OID)
+	} else {
+		a.bigint(*m.Draft)
+	}
+	a.integer(m.At)
+	a.integer(m.Length)
+	return err
+}
+
+// jobRow is a job of a message that is given to the server to store.
+type jobRow struct {
 	I          int             `json:"i"` // of its message
 	N          int             `json:"n"`
-	Lane       string          `json:"lane"`
+	Lane       laneID          `json:"lane"`
 	Domain     string          `json:"domain"`
 	Due        *time.Time      `json:"due,omitempty"`
 	Finished   *time.Time      `json:"finished,omitempty"`
@@ -48,14 +78,38 @@ type jobJSON struct {
 	Tries      int             `json:"tries"`
 	Recipients []recipientJSON `json:"recipients"`
 	Attempts   []attemptJSON   `json:"attempts"`
-	Marks      []int           `json:"new_marks,omitempty"` // counted from 1 within the statement
-	*leaseJSON                 // nil: there is none
+	Marks      []int           `json:"marks,omitempty"` // counted from 1 within the statement
+	*leaseRow                  // nil: there is none
 }
 
-type leaseJSON struct {
+type leaseRow struct {
 	Leased *time.Time `json:"leased"`
 	Holder string     `json:"holder"`
 	Token  int64      `json:"token"`
+}
+
+func (j jobRow) record(a *array) error {
+	a.integer(j.I)
+	a.integer(j.N)
+	a.uuid(j.Lane)
+	a.text(j.Domain)
+	a.timestamptz(j.Due)
+	a.timestamptz(j.Finished)
+	a.boolean(j.Held)
+	a.text(j.Via)
+	a.bigint(int64(j.Tries))
+	err := errors.Join(a.jsonb(j.Recipients), a.jsonb(j.Attempts))
+	a.bigints(j.Marks)
+	if j.leaseRow == nil {
+		a.null(pgtype.TimestamptzOID)
+		a.null(pgtype.TextOID)
+		a.null(pgtype.Int8OID)
+		return err
+	}
+	a.timestamptz(j.Leased)
+	a.text(j.Holder)
+	a.bigint(j.Token)
+	return err
 }
 
 type recipientJSON struct {
@@ -111,12 +165,23 @@ func checkMoments(list ...time.Time) error {
 	return nil
 }
 
-// laneName is the lane of a job but for whether it was tried, in the form of a UUID.
-func laneName(domain, tenant string, priority queue.Priority) string {
+// hexBytes are octets as the server reads them in JSON.
+type hexBytes [32]byte
+
+// MarshalText implements [encoding.TextMarshaler].
+func (b hexBytes) MarshalText() ([]byte, error) { return hex.AppendEncode([]byte(`\x`), b[:]), nil }
+
+// laneID is the lane of a job but for whether it was tried, as a UUID.
+type laneID [16]byte
+
+func newLaneID(domain, tenant string, priority queue.Priority) laneID {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d\x00%s\x00%s", priority, tenant, domain) // none has a NUL
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	return laneID(h.Sum(nil))
 }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (l laneID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, l[:]), nil }
 
 func parseState(name string) (s queue.State, err error) {
 	for s = queue.Pending; s <= queue.Withdrawn; s++ {

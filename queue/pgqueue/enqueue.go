@@ -2,10 +2,8 @@ package pgqueue
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -76,8 +74,8 @@ func (q *Queue) enqueueTogether(ctx context.Context, list []*prepared) error {
 
 // put stores messages, in one statement, and returns which of them were not stored before.
 func (q *Queue) put(ctx context.Context, s session, list ...*prepared) (stored map[int]bool, err error) {
-	messages := make([]messageJSON, len(list))
-	var jobs []jobJSON
+	messages := make([]messageRow, len(list))
+	var jobs []jobRow
 	octets := q.together(list)
 	defer q.buffers.Put(octets)
 	marks, at := 0, 0
@@ -95,12 +93,16 @@ func (q *Queue) put(ctx context.Context, s session, list ...*prepared) (stored m
 	if marks > maxMarks {
 		return nil, verdict{fmt.Errorf("pgqueue: %w: more than %d recipients have ended", queue.ErrInvalid, maxMarks)}
 	}
-	args, err := jsonArgs(messages, jobs)
+	given, err := encodeRows(s, q.types.message, messages)
+	if err != nil {
+		return nil, err
+	}
+	listed, err := encodeRows(s, q.types.job, jobs)
 	if err != nil {
 		return nil, err
 	}
 	stored = make(map[int]bool, len(list))
-	err = s.each(ctx, q.sql["put"], append(args, *octets), func(scan func(...any) error) error {
+	err = s.each(ctx, q.statement(s, "put"), []any{given, listed, *octets}, func(scan func(...any) error) error {
 		var i int
 		err := scan(&i)
 		stored[i] = true
@@ -131,19 +133,6 @@ func shifted(marks []int, by int) []int {
 		}
 	}
 	return list
-}
-
-// jsonArgs are parameters of a statement, as text.
-func jsonArgs(list ...any) ([]any, error) {
-	args := make([]any, 0, len(list)+1)
-	for _, v := range list {
-		var text strings.Builder
-		if err := json.NewEncoder(&text).Encode(v); err != nil {
-			return nil, verdict{fmt.Errorf("pgqueue: %w", err)}
-		}
-		args = append(args, text.String())
-	}
-	return args, nil
 }
 
 // known returns nil if the message that was not stored is there already.

@@ -33,6 +33,8 @@ const (
 	undefinedTable      = "42P01"
 	undefinedSchema     = "3F000"
 	undefinedColumn     = "42703"
+	undefinedObject     = "42704"
+	datatypeMismatch    = "42804"
 	permissionDenied    = "42501"
 	readOnlyTransaction = "25006"
 	diskFull            = "53100"
@@ -114,7 +116,7 @@ func explainCode(code string, err error) error {
 		kind = ErrTimeout
 	case permissionDenied:
 		kind = ErrPermission
-	case undefinedTable, undefinedSchema, undefinedColumn:
+	case undefinedTable, undefinedSchema, undefinedColumn, undefinedObject, datatypeMismatch:
 		kind = ErrSchema
 	default:
 		switch {

@@ -118,12 +118,12 @@ func planned(t *testing.T, q *Queue, now time.Time) []*pgx.QueuedQuery {
 	if err != nil {
 		t.Fatal(err)
 	}
-	commit, err := jsonArgs([]outcomeJSON{o.job})
+	commit, err := encodeRows(pgxSession{}, 0, []outcomeRow{o.row})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return slices.Concat(anywhere.QueuedQueries, lanes.QueuedQueries, byKey.QueuedQueries, []*pgx.QueuedQuery{
-		{SQL: q.sql["commit"], Arguments: commit},
+		{SQL: q.sql["commit"], Arguments: []any{commit}},
 		{SQL: q.sql["open"], Arguments: []any{"00000007"}},
 		{SQL: q.sql["read"], Arguments: []any{7, 0}},
 		{SQL: q.sql["ended"], Arguments: []any{0, pageSize}},

@@ -52,7 +52,7 @@ func TestFresh(t *testing.T) {
 	body("stored")
 	body("edited")
 
-	q.fresh.add(&prepared{message: messageJSON{ID: "a"}, octets: []byte("x"), due: true}, now)
+	q.fresh.add(&prepared{message: messageRow{ID: "a"}, octets: []byte("x"), due: true}, now)
 	if err := q.Commit(t.Context(), j); err != nil { // given back
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestFreshBounds(t *testing.T) {
 	f := &fresh{}
 	now := time.Now()
 	message := func(n int) *prepared {
-		return &prepared{message: messageJSON{ID: queue.ID(fmt.Sprint(n))}, octets: bytes.Repeat([]byte{'x'}, 1<<20), due: true}
+		return &prepared{message: messageRow{ID: queue.ID(fmt.Sprint(n))}, octets: bytes.Repeat([]byte{'x'}, 1<<20), due: true}
 	}
 	for n := range 100 {
 		f.add(message(n), now)
@@ -108,7 +108,7 @@ func TestFreshBounds(t *testing.T) {
 	if len(f.order) > 12 {
 		t.Errorf("%d messages are remembered that are not there", len(f.order))
 	}
-	f.add(&prepared{message: messageJSON{ID: "later"}, octets: []byte("x")}, now.Add(time.Hour))
+	f.add(&prepared{message: messageRow{ID: "later"}, octets: []byte("x")}, now.Add(time.Hour))
 	if f.bodies["later"] != nil {
 		t.Error("what isn't due is kept")
 	}

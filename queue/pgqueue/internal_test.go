@@ -72,10 +72,10 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func TestLaneName(t *testing.T) {
-	seen := map[string]bool{}
+func TestLaneID(t *testing.T) {
+	seen := map[laneID]bool{}
 	for _, l := range []queue.Lane{{}, {Domain: "a"}, {Tenant: "a"}, {Domain: "a", Tenant: "b"}, {Domain: "ab"}, {Tenant: "ab"}, {Priority: 1}, {Priority: -1}, {Priority: 1, Tenant: "1"}} {
-		seen[laneName(l.Domain, l.Tenant, l.Priority)] = true
+		seen[newLaneID(l.Domain, l.Tenant, l.Priority)] = true
 	}
 	if len(seen) != 9 {
 		t.Errorf("9 lanes have %d names", len(seen))

@@ -38,7 +38,7 @@ func (q *Queue) lease(ctx context.Context, e *queue.Entry, p *prepared, l *queue
 	for i, j := range p.leased {
 		asClaimed(j)
 		j.Token, j.Leased = queue.Token(drawn[i]), until
-		p.jobs[j.Key.N].leaseJSON = &leaseJSON{Leased: &until, Holder: l.Holder, Token: drawn[i]}
+		p.jobs[j.Key.N].leaseRow = &leaseRow{Leased: &until, Holder: l.Holder, Token: drawn[i]}
 		p.due = true
 	}
 	return nil

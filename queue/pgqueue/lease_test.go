@@ -100,25 +100,12 @@ func testLeased(t *testing.T, url string) {
 // A job is leased as Claim would have returned it, to the last field, and what the database doesn't keep is cut off.
 func testLeasedEquals(t *testing.T, url string) {
 	q := open(t, pgtest.Pool(t, url), pgqueue.Options{Schema: pgtest.Schema(t, url)})
-	somewhere := time.FixedZone("", 7200)
-	odd := start.Add(-time.Hour + 123456789).In(somewhere)
-	reply := queue.Reply{Host: "mx.example", Addr: "192.0.2.1:25", Phase: "rcpt", Code: 451, Enhanced: "4.7.1", Text: "later,\nplease"}
-	e := entry("full", []byte("Hello!"), "a.example")
-	m := &e.Message
-	m.Tenant, m.Priority, m.Labels, m.Enqueued, m.Expires = "tenant", queue.High, []string{"one", "zwölf"}, odd, start.Add(1e15+1)
-	m.UTF8, m.EightBit, m.Return, m.EnvelopeID, m.TLS = true, true, queue.ReturnHeaders, "envelope", queue.TLSVerified
-	j := e.Jobs[0]
-	j.Via, j.Tries, j.Due, j.Lapses, j.Token = "smtp://relay.example:587", 7, odd, 3, 4
-	j.Attempts = []queue.Attempt{{Time: odd, Took: 1234567, TLS: "TLS 1.3", Verified: true, QueueID: "4c8xyz", Reply: reply}, {}}
-	j.Recipients = []queue.Recipient{
-		{Address: "a@a.example", Reply: reply, Notify: queue.NotifySuccess, Original: "rfc822;A@a.example", Reason: "who knows", Report: "report", Mark: 9},
-		{Address: "b@a.example", State: queue.Failed, Decided: odd, Uncertain: true},
-	}
+	e := full("full")
 	empty := entry("empty", nil, "a.example")
 	empty.Message.Labels, empty.Jobs[0].Attempts, empty.Message.Enqueued = []string{}, []queue.Attempt{}, time.Time{}
 	for _, e := range []*queue.Entry{e, empty} {
 		l := lease("me", 0)
-		l.Now = start.Add(1999).In(somewhere)
+		l.Now = start.Add(1999).In(elsewhere)
 		got := leased(t, q, e, l)[0]
 		if got.Token == 0 || !got.Leased.Equal(start.Add(time.Hour+1000)) || got.Leased.Location() != time.UTC {
 			t.Errorf("token %d, until %v", got.Token, got.Leased)
@@ -141,6 +128,27 @@ func testLeasedEquals(t *testing.T, url string) {
 		}
 		deliver(t, q, due(t, q, 4*time.Hour)[0])
 	}
+}
+
+// elsewhere is where clocks don't show UTC.
+var elsewhere = time.FixedZone("", 7200)
+
+// full is an entry that has a bit of everything.
+func full(id string) *queue.Entry {
+	odd := start.Add(-time.Hour + 123456789).In(elsewhere)
+	reply := queue.Reply{Host: "mx.example", Addr: "192.0.2.1:25", Phase: "rcpt", Code: 451, Enhanced: "4.7.1", Text: "later,\nplease"}
+	e := entry(id, []byte("Hello!"), "a.example")
+	m := &e.Message
+	m.Tenant, m.Priority, m.Labels, m.Enqueued, m.Expires = "tenant", queue.High, []string{"one", "zwölf"}, odd, start.Add(1e15+1)
+	m.UTF8, m.EightBit, m.Return, m.EnvelopeID, m.TLS = true, true, queue.ReturnHeaders, "envelope", queue.TLSVerified
+	j := e.Jobs[0]
+	j.Via, j.Tries, j.Due, j.Lapses, j.Token = "smtp://relay.example:587", 7, odd, 3, 4
+	j.Attempts = []queue.Attempt{{Time: odd, Took: 1234567, TLS: "TLS 1.3", Verified: true, QueueID: "4c8xyz", Reply: reply}, {}}
+	j.Recipients = []queue.Recipient{
+		{Address: "a@a.example", Reply: reply, Notify: queue.NotifySuccess, Original: "rfc822;A@a.example", Reason: "who knows", Report: "report", Mark: 9},
+		{Address: "b@a.example", State: queue.Failed, Decided: odd, Uncertain: true},
+	}
+	return e
 }
 
 // Messages with and without leases share transactions, and each caller gets its own jobs.

@@ -10,7 +10,7 @@ import (
 )
 
 // version is the schema's that this code works with: the number of the latest file in the folder migrations.
-const version = 2
+const version = 3
 
 // migrate brings the schema up to date. One that is needs no right to change it.
 func (q *Queue) migrate(ctx context.Context) error {

@@ -53,7 +53,9 @@ type Queue struct {
 	prepares bool // see ownSession
 	schema   string
 	options  Options
-	sql      statements
+	sql      statements // with lists as JSON
+	arrays   statements // with lists as arrays of types
+	types    types
 
 	name   string // of this process among those that send notifications
 	life   context.Context
@@ -92,11 +94,15 @@ func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Queue, error) {
 	if err := checkSchema(o.Schema); err != nil {
 		return nil, err
 	}
-	sql, err := loadStatements(o.Schema)
+	sql, err := loadStatements(o.Schema, rowsOfJSON)
 	if err != nil {
 		return nil, fmt.Errorf("pgqueue: %w", err)
 	}
-	q := &Queue{pool: pool, prepares: prepares(pool.Config().ConnConfig), schema: o.Schema, options: o, sql: sql, name: rand.Text(), tokens: newTokens()}
+	arrays, err := loadStatements(o.Schema, rowsOfArray)
+	if err != nil {
+		return nil, fmt.Errorf("pgqueue: %w", err)
+	}
+	q := &Queue{pool: pool, prepares: prepares(pool.Config().ConnConfig), schema: o.Schema, options: o, sql: sql, arrays: arrays, name: rand.Text(), tokens: newTokens()}
 	q.rooms.New = func() any { return new(make([]byte, 0, smallBody)) }
 	q.buffers.New = func() any { return new([]byte) }
 	q.arrivals = gathering[*prepared]{
@@ -108,7 +114,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Queue, error) {
 		rest: 3, // nobody does
 	}
 	q.life, q.end = context.WithCancel(context.Background())
-	for _, step := range []func(context.Context) error{q.checkServer, q.migrate, q.resume} {
+	for _, step := range []func(context.Context) error{q.checkServer, q.migrate, q.resume, q.lookUpTypes} {
 		if err := step(ctx); err != nil {
 			q.end()
 			return nil, err

@@ -50,8 +50,10 @@ func TestDatabase(t *testing.T) {
 		"Purge":             testPurge,
 		"Queue":             testQueue,
 		"Restored":          testRestored,
+		"Rows":              testRows,
 		"SchemaNames":       testSchemaNames,
 		"Serializable":      testSerializable,
+		"TypesChanged":      testTypesChanged,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, url) })
 	}

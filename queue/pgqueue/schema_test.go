@@ -87,7 +87,9 @@ func testMigrated(t *testing.T, url string) {
 		must(t, err)
 	}
 	exec("ALTER TABLE postroad.chunks ALTER COLUMN octets SET STORAGE PLAIN")
+	exec("DROP TYPE postroad.given_message, postroad.given_job, postroad.outcome")
 	exec("UPDATE postroad.version SET version = 1")
+	pool.Reset()
 	open(t, pool, pgqueue.Options{Schema: schema}).Close()
 	q = open(t, pool, pgqueue.Options{Schema: schema})
 	wantBody(t, q, "a", body)

@@ -3,10 +3,8 @@ package pgqueue
 import (
 	"context"
 	"database/sql"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // session is where statements run that may be part of the host program's own transaction. Their parameters are text, numbers
@@ -14,6 +12,8 @@ import (
 type session interface {
 	// each runs a statement and calls row for each row of the result.
 	each(ctx context.Context, statement string, args []any, row func(scan func(...any) error) error) error
+	// arrays reports whether lists are sent as arrays; see encodeRows.
+	arrays() bool
 }
 
 // pgxSession is a connection or a transaction of pgx.
@@ -22,6 +22,8 @@ type pgxSession struct{ queryer }
 type queryer interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
+
+func (pgxSession) arrays() bool { return false }
 
 func (s pgxSession) each(ctx context.Context, statement string, args []any, row func(scan func(...any) error) error) error {
 	rows, err := s.Query(ctx, statement, args...)
@@ -47,6 +49,8 @@ func prepares(c *pgx.ConnConfig) bool {
 
 func (q *Queue) own(c *pgx.Conn) ownSession { return ownSession{c, q.prepares} }
 
+func (s ownSession) arrays() bool { return s.prepares }
+
 const settings = `SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
     set_config('jit', 'off', true)`
 
@@ -59,62 +63,6 @@ func (s ownSession) each(ctx context.Context, statement string, args []any, row 
 	b := &pgx.Batch{}
 	b.Queue(statement, args...)
 	return s.batch(ctx, b, func(rows pgx.Rows) error { return eachRow(rows, row) })
-}
-
-// prepared does what each does for a statement whose parameters are text and octets. pgx.Batch would copy the bodies of messages once
-// more: that was a quarter of all garbage that a Sender makes.
-func (s ownSession) prepared(ctx context.Context, statement string, values [][]byte, formats []int16, row func(scan func(...any) error) error) (err error) {
-	set, err := s.Prepare(ctx, settings, settings)
-	if err != nil {
-		return err
-	}
-	prepared, err := s.Prepare(ctx, statement, statement)
-	if err != nil {
-		return err
-	}
-	p := s.PgConn().StartPipeline(ctx)
-	defer func() {
-		if closed := p.Close(); err == nil {
-			err = closed
-		}
-	}()
-	p.SendQueryStatement(set, nil, nil, nil)
-	p.SendQueryStatement(prepared, values, formats, nil)
-	if err := p.Sync(); err != nil {
-		return err
-	}
-	for _, row := range []func(func(...any) error) error{ignore, row} {
-		results, err := p.GetResults()
-		if err != nil {
-			return err
-		}
-		reader, ok := results.(*pgconn.ResultReader)
-		if !ok {
-			return fmt.Errorf("%T is no result", results)
-		}
-		rows := pgx.RowsFromResultReader(s.TypeMap(), reader)
-		if err := eachRow(rows, row); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func ignore(func(...any) error) error { return nil }
-
-// raw is args as they cross to the server, if they are text and octets.
-func raw(args []any) (values [][]byte, formats []int16, ok bool) {
-	for _, a := range args {
-		switch a := a.(type) {
-		case string:
-			values, formats = append(values, []byte(a)), append(formats, pgx.TextFormatCode)
-		case []byte:
-			values, formats = append(values, a), append(formats, pgx.BinaryFormatCode)
-		default:
-			return nil, nil, false
-		}
-	}
-	return values, formats, true
 }
 
 // batch runs statements in one round trip and one transaction, unless one is open, and calls each of read for the result of one.
@@ -145,6 +93,8 @@ func (s ownSession) batch(ctx context.Context, b *pgx.Batch, read ...func(pgx.Ro
 
 // sqlSession is a transaction of database/sql.
 type sqlSession struct{ *sql.Tx }
+
+func (sqlSession) arrays() bool { return false }
 
 func (s sqlSession) each(ctx context.Context, statement string, args []any, row func(scan func(...any) error) error) error {
 	rows, err := s.QueryContext(ctx, statement, args...)

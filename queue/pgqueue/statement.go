@@ -37,7 +37,23 @@ func in(schema, sql string) string {
 	return strings.ReplaceAll(sql, "postroad.", pgx.Identifier{schema}.Sanitize()+".")
 }
 
-func loadStatements(schema string) (statements, error) {
+// rowList is where a statement takes a list; see encodeRows.
+var rowList = regexp.MustCompile(`:rows\((\S+), (\$\d+)\)`)
+
+const (
+	rowsOfJSON  = "json_populate_recordset(NULL::$1, $2::json)"
+	rowsOfArray = "(SELECT * FROM unnest($2::$1[]) UNION ALL SELECT * FROM json_populate_recordset(NULL::$1, NULL))"
+)
+
+// statement is one of the folder sql that takes lists as a session sends them.
+func (q *Queue) statement(s session, name string) string {
+	if s.arrays() {
+		return q.arrays[name]
+	}
+	return q.sql[name]
+}
+
+func loadStatements(schema, rows string) (statements, error) {
 	list, err := files.ReadDir("sql")
 	if err != nil {
 		return nil, err
@@ -48,7 +64,7 @@ func loadStatements(schema string) (statements, error) {
 		if err != nil {
 			return nil, err
 		}
-		s[strings.TrimSuffix(f.Name(), ".sql")] = strings.ReplaceAll(in(schema, string(b)), ":columns", columns)
+		s[strings.TrimSuffix(f.Name(), ".sql")] = strings.ReplaceAll(in(schema, rowList.ReplaceAllString(string(b), rows)), ":columns", columns)
 	}
 	return s, nil
 }

@@ -108,9 +108,9 @@ func (q *Queue) endUntold(ctx context.Context, s session) error {
 	if len(list) == 0 {
 		return nil
 	}
-	args, err := jsonArgs(list)
+	leases, err := jsonText(list)
 	if err == nil {
-		_, err = one(ctx, s, q.sql["release"], args)
+		_, err = one(ctx, s, q.sql["release"], []any{leases})
 	}
 	return err
 }

@@ -4,9 +4,7 @@
 WITH origin AS ( -- of the marks of this transaction
     SELECT (epoch + pg_current_xact_id()::text::bigint) * 1048576 AS mark FROM postroad.version
 ), given AS MATERIALIZED (
-    SELECT * FROM json_to_recordset($1::json) AS g (
-        i integer, id text, n bigint, token bigint, due timestamptz, finished timestamptz, held boolean, via text, tries bigint, lapses bigint,
-        recipients jsonb, attempts jsonb, final boolean[], before bigint)
+    SELECT g.* FROM :rows(postroad.outcome, $1) AS g
 ), done AS ( -- the arrays keep the planner to the key
     UPDATE postroad.jobs j SET
         due = g.due, finished = g.finished, held = g.held, via = g.via, tries = g.tries,

@@ -2,15 +2,12 @@
 -- the numbers of the messages that were not stored before.
 WITH given AS MATERIALIZED (
     SELECT g.*, coalesce(g.draft, nextval('postroad.numbers')) AS body
-    FROM json_to_recordset($1::json) AS g (
-        i integer, id text, digest text, sender text, tenant text, priority smallint, labels jsonb, size bigint,
-        enqueued timestamptz, expires timestamptz, utf8 boolean, eight_bit boolean, ret text, envelope text, tls text,
-        unfinished integer, ended timestamptz, draft bigint, "at" integer, length integer)
+    FROM :rows(postroad.given_message, $1) AS g
     WHERE g.draft IS NULL OR EXISTS (SELECT FROM postroad.drafts d WHERE d.body = g.draft)
 ), stored AS (
     INSERT INTO postroad.messages (id, digest, sender, tenant, priority, labels, size, enqueued, expires, utf8, eight_bit, ret,
         envelope, tls, body, unfinished, ended)
-    SELECT id, decode(digest, 'hex'), sender, tenant, priority, labels, size, enqueued, expires, utf8, eight_bit, ret,
+    SELECT id, digest, sender, tenant, priority, labels, size, enqueued, expires, utf8, eight_bit, ret,
         envelope, tls, body, unfinished, ended
     FROM given ORDER BY id, i
     ON CONFLICT (id) DO NOTHING RETURNING body
@@ -29,22 +26,20 @@ WITH given AS MATERIALIZED (
     SELECT coalesce((SELECT max(mark) FROM postroad.ended WHERE mark > zero AND mark < zero + 1048576), zero) AS mark
     FROM (SELECT (epoch + pg_current_xact_id()::text::bigint) * 1048576 AS zero FROM postroad.version) v
 ), listed AS MATERIALIZED (
-    SELECT a.id, a.tenant, a.priority, a.expires, j.*,
-        CASE WHEN j.new_marks IS NOT NULL THEN (SELECT mark FROM origin) END AS origin
-    FROM json_to_recordset($2::json) AS j (
-        i integer, n integer, lane uuid, domain text, due timestamptz, finished timestamptz, held boolean,
-        via text, tries bigint, recipients jsonb, attempts jsonb, new_marks bigint[],
-        leased timestamptz, holder text, token bigint)
+    SELECT a.id, a.tenant, a.priority, a.expires, j.n, j.lane, j.domain, j.due, j.finished, j.held, j.via, j.tries,
+        j.recipients, j.attempts, j.marks, j.leased, j.holder, j.token,
+        CASE WHEN j.marks IS NOT NULL THEN (SELECT mark FROM origin) END AS origin
+    FROM :rows(postroad.given_job, $2) AS j
     JOIN added a ON a.i = j.i
 ), filed AS (
     INSERT INTO postroad.jobs (id, n, lane, domain, tenant, priority, retry, expires, due, finished, held, via, tries, recipients,
         attempts, leased, holder, token, marks)
     SELECT id, n, lane, domain, tenant, priority, tries > 0, expires, due, finished, held, via, tries, recipients, attempts,
         leased, holder, token, CASE WHEN origin IS NOT NULL THEN ARRAY(
-            SELECT CASE WHEN m > 0 THEN origin + m ELSE 0 END FROM unnest(new_marks) WITH ORDINALITY AS u (m, k) ORDER BY k) END
+            SELECT CASE WHEN m > 0 THEN origin + m ELSE 0 END FROM unnest(marks) WITH ORDINALITY AS u (m, k) ORDER BY k) END
     FROM listed
 ), placed AS (
     INSERT INTO postroad.ended (mark, id, n)
-    SELECT origin + (SELECT max(m) FROM unnest(new_marks) AS m), id, n FROM listed WHERE origin IS NOT NULL
+    SELECT origin + (SELECT max(m) FROM unnest(marks) AS m), id, n FROM listed WHERE origin IS NOT NULL
 )
 SELECT i FROM added

@@ -2,6 +2,7 @@ package pgqueue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,7 @@ func (s ownSession) prepared(ctx context.Context, statement string, values [][]b
 		return err
 	}
 	p := s.PgConn().StartPipeline(ctx)
+	s.lendBuffer(values)
 	defer func() {
 		if closed := p.Close(); err == nil {
 			err = closed
@@ -62,4 +64,49 @@ func raw(args []any) (values [][]byte, formats []int16, ok bool) {
 		}
 	}
 	return values, formats, true
+}
+
+const (
+	// keptBuffer bounds what is kept of ours for each connection.
+	keptBuffer = 512 << 10
+	// overhead is more than the requests of a statement take beside its parameters.
+	overhead = 1 << 10
+)
+
+// buffer is what a connection's requests are encoded in, again and again. To pgx it is a message of no octets.
+type buffer struct{ octets []byte }
+
+// Frontend implements [pgproto3.FrontendMessage].
+func (*buffer) Frontend() {}
+
+// Encode implements [pgproto3.FrontendMessage]: what follows is appended to what it returns. pgx lets go of that when it was
+// sent; if it didn't, it would still be this connection's alone.
+func (b *buffer) Encode(dst []byte) ([]byte, error) { return append(b.octets[:0], dst...), nil }
+
+// Decode implements [pgproto3.FrontendMessage].
+func (*buffer) Decode([]byte) error { return errors.ErrUnsupported }
+
+// bufferKey is where a connection's buffer is in its custom data.
+const bufferKey = "github.com/postroad/postroad/queue/pgqueue"
+
+// lendBuffer has a statement with these parameters encoded in the connection's buffer. pgx would make one for each statement: that was
+// a third of all garbage that a Sender makes.
+func (s ownSession) lendBuffer(values [][]byte) {
+	size := overhead
+	for _, v := range values {
+		size += len(v)
+	}
+	if size > keptBuffer {
+		return
+	}
+	data := s.PgConn().CustomData()
+	b, ok := data[bufferKey].(*buffer)
+	if !ok {
+		b = &buffer{}
+		data[bufferKey] = b
+	}
+	if cap(b.octets) < size {
+		b.octets = make([]byte, 0, min(size+size/4, keptBuffer))
+	}
+	s.PgConn().Frontend().Send(b)
 }

@@ -37,6 +37,7 @@ func TestDatabase(t *testing.T) {
 		"OpenWithoutRights": testOpenWithoutRights,
 		"Compressed":        testCompressed,
 		"Drafts":            testDrafts,
+		"Garbage":           testGarbage,
 		"Hostile":           testHostile,
 		"Leased":            testLeased,
 		"LeasedEquals":      testLeasedEquals,

@@ -35,8 +35,14 @@ func (r *request) part(again int, tenant string) *part {
 // claim makes the next claim, if there is one to make: expired jobs first, then the sites that want jobs. One is under way at
 // a time, so that slots are counted once and, when there is much to do, one claim is for many.
 func (s *State) claim(now time.Time) *Claim {
-	if s.draining || s.asked != nil || !s.resume.IsZero() || !s.mayBegin() {
+	if s.draining || s.asked != nil || !s.mayBegin() {
 		return nil
+	}
+	if !s.resume.IsZero() {
+		if s.pause > 0 || len(s.open[0])+len(s.open[1])+len(s.open[2]) < fullClaim {
+			return nil
+		}
+		s.resume = time.Time{}
 	}
 	r := s.claimExpired(now)
 	if r == nil {
@@ -229,7 +235,8 @@ func (s *State) claimed(now time.Time, e Claimed) (actions []Action) {
 }
 
 // rested is when the next claim may come after one that took its time and left little behind: such have a fifth of the time at most.
-// To ask a server for ten jobs costs nearly what it costs to ask for fifty, and that is taken from what delivers them.
+// To ask a server for ten jobs costs nearly what it costs to ask for fifty, and that is taken from what delivers them. A rest ends
+// when enough sites wait for the next claim.
 func rested(now time.Time, e Claimed) time.Time {
 	more := 0
 	for _, next := range e.Lanes {

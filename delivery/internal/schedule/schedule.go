@@ -60,6 +60,8 @@ const (
 	minPause, maxPause = 250 * time.Millisecond, 30 * time.Second
 	// A claim that took no longer than minRest needs no rest after it; no rest is longer than maxRest.
 	minRest, maxRest = 500 * time.Microsecond, 20 * time.Millisecond
+	// fullClaim is how many sites wait for a claim when it isn't put off by a rest any more.
+	fullClaim = 16
 )
 
 // State is the scheduler's state. It is used by one goroutine.

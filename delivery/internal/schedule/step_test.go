@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -155,6 +156,25 @@ func TestClaimsRest(t *testing.T) {
 		}
 		if c := only[Claim](t, a); tt.want > 0 && len(c.Take) != 2 {
 			t.Errorf("after %v: claims %+v, want both lanes", tt.took, c)
+		}
+	}
+}
+
+// A rest ends when a claim would be for many; the pause after a failure doesn't.
+func TestRestsEnd(t *testing.T) {
+	for _, failed := range []error{nil, errors.New("away")} {
+		s := New(Config{Total: 1000})
+		only[Claim](t, s.Step(at(0), Ready{Lane: lane1("a.example"), Due: at(0)}))
+		s.Step(at(0), Claimed{Claimed: queue.Claimed{Lanes: []time.Time{{}}}, Took: time.Second, Err: failed})
+		for n := range fullClaim {
+			a := s.Step(at(0), Ready{Lane: lane1(fmt.Sprint(n, ".example")), Due: at(0)})
+			if n < fullClaim-1 || failed != nil {
+				if a != nil {
+					t.Fatalf("acts for %d sites after %v: %v", n+1, failed, a)
+				}
+			} else if c := only[Claim](t, a); len(c.Take) != fullClaim {
+				t.Errorf("claims %d lanes, want %d", len(c.Take), fullClaim)
+			}
 		}
 	}
 }

@@ -12,8 +12,8 @@
 //     what another one has just locked and waits for nobody; a commit is conditional on the token.
 //   - Claiming takes the same time whether a thousand jobs wait or a million: what is leased, held or finished is not in the indexes that
 //     claims read.
-//   - A message of up to 256 KiB is enqueued by one statement, in one round trip; a job without bounces is committed by one. Callers
-//     that come while such a statement is on its way share the next one, and its sync; nobody waits for company.
+//   - A message of up to 256 KiB, no recipient of which has ended, is enqueued by one statement, in one round trip; a job without bounces
+//     is committed by one. Callers that come while such a statement is on its way share the next one, and its sync; nobody waits for company.
 //     A body of any size passes through in pieces of 256 KiB, and is written once. One that this process has stored a moment
 //     ago isn't read again: up to 16 MiB of them are kept in memory for the first claim.
 //   - EnqueueLeased is the same statement, which leases as well: for mail that is sent at once by who takes it in, and then needs

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -63,8 +64,18 @@ func (q *Queue) enqueue(ctx context.Context, p *prepared) error {
 // enqueueTogether stores messages in one transaction, and notes which of them were not stored before.
 func (q *Queue) enqueueTogether(ctx context.Context, list []*prepared) error {
 	return q.write(ctx, func(ctx context.Context, a *attempt) error {
-		a.handed = true
-		stored, err := q.put(ctx, q.own(a.conn), list...)
+		var stored map[int]bool
+		put := func() (err error) {
+			stored, err = q.put(ctx, q.own(a.conn), list...)
+			return err
+		}
+		var err error
+		if slices.ContainsFunc(list, (*prepared).special) {
+			err = a.transaction(ctx, put)
+		} else {
+			a.handed = true
+			err = put()
+		}
 		for i, p := range list {
 			p.added = err == nil && stored[i]
 		}
@@ -72,17 +83,28 @@ func (q *Queue) enqueueTogether(ctx context.Context, list []*prepared) error {
 	})
 }
 
-// put stores messages, in one statement, and returns which of them were not stored before.
+// special reports whether it takes more than one statement to store the message.
+func (p *prepared) special() bool { return p.message.Draft != nil || p.marks > 0 }
+
+// put stores messages and returns which of them were not stored before. If none is special it is one statement.
 func (q *Queue) put(ctx context.Context, s session, list ...*prepared) (stored map[int]bool, err error) {
-	messages := make([]messageRow, len(list))
+	drafts, err := q.take(ctx, s, list)
+	if err != nil {
+		return nil, err
+	}
+	messages := make([]messageRow, 0, len(list))
 	var jobs []jobRow
 	octets := q.together(list)
 	defer q.buffers.Put(octets)
 	marks, at := 0, 0
 	for i, p := range list {
-		messages[i] = p.message
-		messages[i].I, messages[i].At = i, at
+		row := p.message
+		row.I, row.At = i, at
 		at += p.length()
+		if row.Draft != nil && !drafts[*row.Draft] {
+			continue // it was swept
+		}
+		messages = append(messages, row)
 		for _, j := range p.jobs {
 			j.I = i
 			j.Marks = shifted(j.Marks, marks)
@@ -108,7 +130,68 @@ func (q *Queue) put(ctx context.Context, s session, list ...*prepared) (stored m
 		stored[i] = true
 		return err
 	})
+	if err == nil {
+		err = q.complete(ctx, s, list, stored)
+	}
 	return stored, err
+}
+
+// take returns which of the drafts of messages are still there, and has them stay.
+func (q *Queue) take(ctx context.Context, s session, list []*prepared) (drafts map[int64]bool, err error) {
+	var bodies []int64
+	for _, p := range list {
+		if p.message.Draft != nil {
+			bodies = append(bodies, *p.message.Draft)
+		}
+	}
+	if bodies == nil {
+		return nil, nil
+	}
+	text, err := jsonText(bodies)
+	if err != nil {
+		return nil, err
+	}
+	drafts = make(map[int64]bool)
+	err = s.each(ctx, q.sql["take"], []any{text}, func(scan func(...any) error) error {
+		var body int64
+		err := scan(&body)
+		drafts[body] = true
+		return err
+	})
+	return drafts, err
+}
+
+// complete has the messages that were stored own their drafts, and gives marks to recipients that have ended.
+func (q *Queue) complete(ctx context.Context, s session, list []*prepared, stored map[int]bool) error {
+	var drafts []int64
+	var ended []queue.ID
+	for i, p := range list {
+		if stored[i] && p.message.Draft != nil {
+			drafts = append(drafts, *p.message.Draft)
+		}
+		if stored[i] && p.marks > 0 {
+			ended = append(ended, p.message.ID)
+		}
+	}
+	if drafts != nil {
+		if err := q.change(ctx, s, "adopt", drafts); err != nil {
+			return err
+		}
+	}
+	if ended != nil {
+		return q.change(ctx, s, "mark", ended)
+	}
+	return nil
+}
+
+// change runs a statement that takes a list and returns nothing.
+func (q *Queue) change(ctx context.Context, s session, statement string, list any) error {
+	text, err := jsonText(list)
+	if err != nil {
+		return err
+	}
+	_, err = one(ctx, s, q.sql[statement], []any{text})
+	return err
 }
 
 // together has the bodies of messages one behind the other, in memory that is used again and again.

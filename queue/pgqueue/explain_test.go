@@ -124,6 +124,9 @@ func planned(t *testing.T, q *Queue, now time.Time) []*pgx.QueuedQuery {
 	}
 	return slices.Concat(anywhere.QueuedQueries, lanes.QueuedQueries, byKey.QueuedQueries, []*pgx.QueuedQuery{
 		{SQL: q.sql["commit"], Arguments: []any{commit}},
+		{SQL: q.sql["mark"], Arguments: []any{`["00000007", "00000009"]`}},
+		{SQL: q.sql["take"], Arguments: []any{"[7, 9]"}},
+		{SQL: q.sql["adopt"], Arguments: []any{"[7, 9]"}},
 		{SQL: q.sql["open"], Arguments: []any{"00000007"}},
 		{SQL: q.sql["read"], Arguments: []any{7, 0}},
 		{SQL: q.sql["ended"], Arguments: []any{0, pageSize}},

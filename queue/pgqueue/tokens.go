@@ -108,9 +108,5 @@ func (q *Queue) endUntold(ctx context.Context, s session) error {
 	if len(list) == 0 {
 		return nil
 	}
-	leases, err := jsonText(list)
-	if err == nil {
-		_, err = one(ctx, s, q.sql["release"], []any{leases})
-	}
-	return err
+	return q.change(ctx, s, "release", list)
 }

@@ -32,6 +32,7 @@ type prepared struct {
 	jobs    []jobRow
 	stored  []*queue.Job // what jobs are made of
 	leased  []*queue.Job // those that are leased as they are stored
+	tokens  []int64      // theirs
 	head    []byte       // what Head returned
 	octets  []byte       // the body, unless that was written ahead
 	marks   int          // of recipients that have ended

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -35,12 +36,17 @@ func (q *Queue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed,
 	if err := checkMoments(r.Now, r.Now.Add(r.Lease)); err != nil {
 		return queue.Claimed{}, err
 	}
+	tokens, err := q.draw(ctx, max(0, min(r.Limit, drawAtOnce)))
+	if err != nil {
+		return queue.Claimed{}, err
+	}
 	b := &pgx.Batch{}
-	if err := q.ask(b, &r); err != nil {
+	if err := q.ask(b, &r, tokens); err != nil {
 		return queue.Claimed{}, err
 	}
 	var c queue.Claimed
-	err := q.write(ctx, func(ctx context.Context, a *attempt) error {
+	var lost bool
+	err = q.write(ctx, func(ctx context.Context, a *attempt) error {
 		c = queue.Claimed{}
 		read := []func(pgx.Rows) error{func(rows pgx.Rows) (err error) {
 			c.Jobs, err = scanJobs(rows)
@@ -49,18 +55,24 @@ func (q *Queue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed,
 		if len(r.Keys) == 0 {
 			read = append(read, func(rows pgx.Rows) error { return lookAhead(rows, &c, r.Take) })
 		}
-		return q.own(a.conn).batch(ctx, b, read...)
+		err := q.own(a.conn).batch(ctx, b, read...)
+		lost = err != nil && answered(err) == nil && !pgconn.SafeToRetry(err)
+		return err
 	})
+	if lost {
+		q.untold.add(tokens, time.Now())
+	}
 	if err != nil {
 		return queue.Claimed{}, err
 	}
+	q.putBack(tokens[min(len(c.Jobs), len(tokens)):])
 	q.fresh.lend(c.Jobs)
 	q.purgeSometimes()
 	return c, nil
 }
 
-// ask puts the statements for r into b.
-func (q *Queue) ask(b *pgx.Batch, r *queue.ClaimRequest) error {
+// ask puts the statements for r into b. The first jobs get the tokens.
+func (q *Queue) ask(b *pgx.Batch, r *queue.ClaimRequest, tokens []int64) error {
 	limit := max(0, min(r.Limit, math.MaxInt32))
 	now, until := r.Now.UTC(), r.Now.UTC().Add(r.Lease)
 	if len(r.Keys) > 0 {
@@ -71,11 +83,11 @@ func (q *Queue) ask(b *pgx.Batch, r *queue.ClaimRequest) error {
 			}
 		}
 		list, err := json.Marshal(keys)
-		b.Queue(q.sql["claim_keys"], now, until, limit, r.Holder, string(list))
+		b.Queue(q.sql["claim_keys"], now, until, limit, r.Holder, string(list), tokens)
 		return err
 	}
 	if r.Take == nil {
-		b.Queue(q.sql["claim"], now, until, limit, r.Holder, r.Expired, nil)
+		b.Queue(q.sql["claim"], now, until, limit, r.Holder, r.Expired, nil, tokens)
 		b.Queue(q.sql["next_any"], r.Expired)
 		return nil
 	}
@@ -84,7 +96,7 @@ func (q *Queue) ask(b *pgx.Batch, r *queue.ClaimRequest) error {
 		take[i] = takeJSON{i + 1, newLaneID(t.Lane.Domain, t.Lane.Tenant, t.Lane.Priority), t.Lane.Retry, max(0, min(t.N, math.MaxInt32))}
 	}
 	list, err := json.Marshal(take)
-	b.Queue(q.sql["claim"], now, until, limit, r.Holder, r.Expired, string(list))
+	b.Queue(q.sql["claim"], now, until, limit, r.Holder, r.Expired, string(list), tokens)
 	b.Queue(q.sql["next"], r.Expired, string(list))
 	return err
 }

@@ -28,8 +28,8 @@
 // Not promised: the records have no checksums of their own (initdb --data-checksums is the server's), and there is no limit to what is
 // taken in but the disk, which is [queue.ErrFull] and stops commits, too. Lapses don't tell a job that ends its process again and again
 // from those that the process had claimed beside it; a Sender finds out, with Notes.
-// What a claim has leased whose answer was lost with its connection is claimable at the end of the lease; what EnqueueLeased has, after
-// the next Beat of this process, if that comes within a minute.
+// What a call has leased whose answer was lost with its connection is claimable after the next Beat of this process if that comes within a
+// minute, and else at the end of the lease.
 //
 // # Time
 //

@@ -37,7 +37,7 @@ func (q *Queue) arrive(ctx context.Context, e *queue.Entry, l *queue.LeaseReques
 	err = q.arrivals.do(ctx, p)
 	switch {
 	case errors.Is(err, queue.ErrInDoubt): // it may still be on its way
-		q.untold.add(p.leased, time.Now())
+		q.untold.add(p.tokens, time.Now())
 		return nil, false, err
 	case err != nil:
 		q.drop(p)

@@ -31,14 +31,13 @@ func (q *Queue) lease(ctx context.Context, e *queue.Entry, p *prepared, l *queue
 			p.leased = append(p.leased, j)
 		}
 	}
-	drawn, err := q.draw(ctx, len(p.leased))
-	if err != nil {
+	if p.tokens, err = q.draw(ctx, len(p.leased)); err != nil {
 		return err
 	}
 	for i, j := range p.leased {
 		asClaimed(j)
-		j.Token, j.Leased = queue.Token(drawn[i]), until
-		p.jobs[j.Key.N].leaseRow = &leaseRow{Leased: &until, Holder: l.Holder, Token: drawn[i]}
+		j.Token, j.Leased = queue.Token(p.tokens[i]), until
+		p.jobs[j.Key.N].leaseRow = &leaseRow{Leased: &until, Holder: l.Holder, Token: p.tokens[i]}
 		p.due = true
 	}
 	return nil

@@ -239,24 +239,35 @@ func testLeasedSilent(t *testing.T, url string) {
 	}
 }
 
-// deaf makes connections that lose the answers to what is sent once it is armed, when these are complete, and break.
+// deaf makes connections. When it is armed, one of them loses an answer when that is complete, and breaks.
 type deaf struct {
-	armed atomic.Bool
+	armed atomic.Bool // the answer to the next request that speaks of deafHolder is lost
 }
+
+// deafHolder is who leases what nobody is told of.
+const deafHolder = "the deaf one"
 
 func (d *deaf) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	return &deafConn{c, d}, err
+	return &deafConn{Conn: c, deaf: d}, err
 }
 
 type deafConn struct {
 	net.Conn
 	*deaf
+	loses atomic.Bool
+}
+
+func (c *deafConn) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte(deafHolder)) && c.armed.CompareAndSwap(true, false) {
+		c.loses.Store(true)
+	}
+	return c.Conn.Write(b)
 }
 
 func (c *deafConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if !c.armed.Load() {
+	if !c.loses.Load() {
 		return n, err
 	}
 	ready := []byte{'Z', 0, 0, 0, 5, 'I'}
@@ -264,37 +275,73 @@ func (c *deafConn) Read(b []byte) (int, error) {
 		n, err = c.Conn.Read(b)
 		answer = append(answer, b[:n]...)
 	}
-	c.armed.Store(false)
 	c.Conn.Close()
 	return 0, io.ErrUnexpectedEOF
+}
+
+// openDeaf opens a queue that has one connection.
+func openDeaf(t *testing.T, url string) (*pgqueue.Queue, *deaf) {
+	d := &deaf{}
+	config := pgtest.Pool(t, pgtest.With(url, "pool_max_conns=1")).Config().Copy()
+	config.ConnConfig.DialFunc = d.dial
+	pool, err := pgxpoolWith(t, config)
+	must(t, err)
+	return open(t, pool, pgqueue.Options{Schema: pgtest.Schema(t, url), PollOnly: true}), d
+}
+
+// What was claimed by a call whose answer was lost is free after the next Beat, and has not lapsed.
+func testClaimedInDoubt(t *testing.T, url string) {
+	for name, r := range map[string]queue.ClaimRequest{
+		"any":   {Limit: 2},
+		"lanes": {Limit: 2, Take: []queue.Take{{Lane: queue.Lane{Domain: "a.example"}, N: 9}, {Lane: queue.Lane{Domain: "b.example"}, N: 9}}},
+		"keys":  {Limit: 2, Keys: []queue.Key{{ID: "a"}, {ID: "x"}, {ID: "a", N: 1}, {ID: "a", N: 2}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, d := openDeaf(t, url)
+			kept := leased(t, q, entry("kept", nil, "z.example"), lease(deafHolder, 0))
+			_, err := q.Enqueue(t.Context(), entry("a", nil, "a.example", "b.example", "c.example"))
+			must(t, err)
+			r.Now, r.Lease, r.Holder = start, time.Hour, deafHolder
+			d.armed.Store(true)
+			if c, err := q.Claim(t.Context(), r); err == nil {
+				t.Fatalf("%s were claimed with no answer", keys(c.Jobs))
+			}
+			want(t, keys(due(t, q, 0)), "[a/2]", "what is claimable before the next Beat")
+			_, err = q.Beat(t.Context(), deafHolder, time.Hour, nil)
+			must(t, err)
+			claimed := due(t, q, 0)
+			want(t, keys(claimed), "[a/0 a/1]", "what is claimable after it")
+			for _, j := range append(claimed, kept...) {
+				if j.Lapses != 0 {
+					t.Errorf("%s has lapsed", j.Key)
+				}
+				deliver(t, q, j)
+			}
+		})
+	}
 }
 
 // A lease whose answer was lost is ended by the next Beat, as if it had never been, whether the call is repeated or not.
 func testLeasedInDoubt(t *testing.T, url string) {
 	for name, repeat := range map[string]bool{"repeated": true, "given up": false} {
 		t.Run(name, func(t *testing.T) {
-			d := &deaf{}
-			config := pgtest.Pool(t, pgtest.With(url, "pool_max_conns=1")).Config().Copy()
-			config.ConnConfig.DialFunc = d.dial
-			pool, err := pgxpoolWith(t, config)
-			must(t, err)
-			q := open(t, pool, pgqueue.Options{Schema: pgtest.Schema(t, url), PollOnly: true})
-			kept := leased(t, q, entry("kept", nil, "a.example"), lease("me", 0)) // from now on a call is one statement
+			q, d := openDeaf(t, url)
+			kept := leased(t, q, entry("kept", nil, "a.example"), lease(deafHolder, 0))
 			d.armed.Store(true)
-			_, added, err := q.EnqueueLeased(t.Context(), entry("a", nil, "a.example", "b.example", "c.example"), lease("me", 0, 1))
+			_, added, err := q.EnqueueLeased(t.Context(), entry("a", nil, "a.example", "b.example", "c.example"), lease(deafHolder, 0, 1))
 			if added || !errors.Is(err, queue.ErrInDoubt) {
 				t.Fatal(added, err)
 			}
 			want(t, list(t, q, queue.Filter{ID: "a"}), "[a/0 a/1 a/2]", "what is stored")
 			if repeat {
-				jobs, added, err := q.EnqueueLeased(t.Context(), entry("a", nil, "a.example", "b.example", "c.example"), lease("me", 0, 1))
+				jobs, added, err := q.EnqueueLeased(t.Context(), entry("a", nil, "a.example", "b.example", "c.example"), lease(deafHolder, 0, 1))
 				if len(jobs) > 0 || added || err != nil {
 					t.Error(keys(jobs), added, err)
 				}
 			}
 			want(t, keys(due(t, q, 0)), "[a/2]", "what is claimable before the next Beat")
 			for range 2 { // what is claimed after the first is not ended by the second
-				_, err = q.Beat(t.Context(), "me", time.Hour, nil)
+				_, err = q.Beat(t.Context(), deafHolder, time.Hour, nil)
 				must(t, err)
 				claimed := due(t, q, 0)
 				for _, j := range claimed {

@@ -25,6 +25,7 @@ func open(t testing.TB, pool *pgxpool.Pool, o pgqueue.Options) *pgqueue.Queue {
 func TestDatabase(t *testing.T) {
 	url := pgtest.Database(t)
 	for name, test := range map[string]func(*testing.T, string){
+		"ClaimedInDoubt":    testClaimedInDoubt,
 		"ContextEnds":       testContextEnds,
 		"EndedInterleaved":  testEndedInterleaved,
 		"EndedMany":         testEndedMany,

@@ -3,19 +3,19 @@ package pgqueue
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/postroad/postroad/queue"
 )
 
 // drawAtOnce is how many tokens are drawn when there are too few: a round trip is for many messages.
 const drawAtOnce = 1000
 
-// tokens are numbers of the sequence of tokens that nobody has had, for jobs that are leased as they are stored. Each is used for one
-// job, once, so that a lease can be ended by its token whether or not it was made; what isn't used is lost. Who has received the list
-// may take of it and draw more, and sends it back.
+// tokens are numbers of the sequence of tokens that nobody has had, for jobs that are about to be leased. Each is used for one job,
+// once, so that a lease can be ended by its token whether or not it was made. Who has received the list may take of it and draw
+// more, and sends it back.
 type tokens chan []int64
 
 func newTokens() tokens {
@@ -61,52 +61,63 @@ func (q *Queue) drawMore(ctx context.Context, n int) (list []int64, err error) {
 	return list, err
 }
 
+// putBack gives tokens back that no job has had, unless somebody is drawing: who has what it wanted doesn't wait for that.
+func (q *Queue) putBack(unused []int64) {
+	select {
+	case list := <-q.tokens:
+		q.tokens <- append(list, unused...)
+	default:
+	}
+}
+
 const (
 	// untoldTime is how long a lease is ended again and again that may have been made: the server may still be about to commit it.
 	untoldTime = time.Minute
-	// maxUntold bounds how many these are.
-	maxUntold = 10_000
+	// maxUntold bounds how many these are, and untoldAtOnce how many of them one statement looks for.
+	maxUntold    = 10_000
+	untoldAtOnce = 1000
 )
 
-// untold are leases of which it isn't known whether they were made. Nobody has them, so each Beat ends those that it finds, as if
-// they had never been: without a lapse. That is safe since no other lease has the token.
+// untold are the tokens of leases of which it isn't known whether they were made. Nobody has them, so each Beat ends those that it
+// finds, as if they had never been: without a lapse. That is safe since no other lease has the token.
 type untold struct {
 	mu   sync.Mutex
-	list []untoldLease // oldest first
+	list []untoldToken // oldest first
 }
 
-type untoldLease struct {
-	ID    queue.ID    `json:"id"`
-	N     int         `json:"n"`
-	Token queue.Token `json:"token"`
+type untoldToken struct {
+	token int64
 	since time.Time
 }
 
-// add remembers the leases of jobs.
-func (u *untold) add(jobs []*queue.Job, now time.Time) {
+func (u *untold) add(tokens []int64, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for _, j := range jobs {
-		u.list = append(u.list, untoldLease{j.Key.ID, j.Key.N, j.Token, now})
+	for _, t := range tokens {
+		u.list = append(u.list, untoldToken{t, now})
 	}
 	u.list = u.list[max(0, len(u.list)-maxUntold):]
 }
 
-// current returns what is still to be ended.
-func (u *untold) current(now time.Time) []untoldLease {
+// current returns the tokens of what is still to be ended.
+func (u *untold) current(now time.Time) (tokens []int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for len(u.list) > 0 && now.Sub(u.list[0].since) > untoldTime {
 		u.list = u.list[1:]
 	}
-	return u.list[:len(u.list):len(u.list)]
+	for _, t := range u.list {
+		tokens = append(tokens, t.token)
+	}
+	return tokens
 }
 
 // endUntold ends the leases that nobody was told of.
 func (q *Queue) endUntold(ctx context.Context, s session) error {
-	list := q.untold.current(time.Now())
-	if len(list) == 0 {
-		return nil
+	for some := range slices.Chunk(q.untold.current(time.Now()), untoldAtOnce) {
+		if err := q.change(ctx, s, "release", some); err != nil {
+			return err
+		}
 	}
-	return q.change(ctx, s, "release", list)
+	return nil
 }

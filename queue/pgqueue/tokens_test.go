@@ -39,6 +39,13 @@ func TestTokens(t *testing.T) {
 	if err := pool.QueryRow(t.Context(), in(q.schema, "SELECT last_value FROM postroad.tokens")).Scan(&drawn); err != nil || drawn != 2*drawAtOnce {
 		t.Errorf("%d were drawn, error %v", drawn, err)
 	}
+	<-q.tokens
+	q.putBack(all[:7]) // somebody is drawing
+	q.tokens <- all[7:9]
+	q.putBack(all[9:10])
+	if list, err := q.draw(t.Context(), 3); err != nil || !slices.Equal(list, all[7:10]) {
+		t.Errorf("%v, error %v, want %v", list, err, all[7:10])
+	}
 	if list, err := q.draw(t.Context(), 3*drawAtOnce); err != nil || len(list) != 3*drawAtOnce {
 		t.Errorf("%d tokens, error %v", len(list), err)
 	}
@@ -65,9 +72,9 @@ func TestTokensContext(t *testing.T) {
 // Leases that may have been made are remembered for a while, and so many of them.
 func TestUntold(t *testing.T) {
 	now := time.Now()
-	jobs := func(from, to int) (list []*queue.Job) {
-		for n := from; n < to; n++ {
-			list = append(list, &queue.Job{Key: queue.Key{ID: "a", N: n}, Token: queue.Token(n + 1)})
+	tokens := func(from, to int64) (list []int64) {
+		for t := from; t < to; t++ {
+			list = append(list, t)
 		}
 		return list
 	}
@@ -77,20 +84,20 @@ func TestUntold(t *testing.T) {
 		list := u.current(now)
 		got := fmt.Sprint(len(list))
 		if len(list) > 0 {
-			got = fmt.Sprint(len(list), " from ", list[0].N, " to ", list[len(list)-1].N)
+			got = fmt.Sprint(len(list), " from ", list[0], " to ", list[len(list)-1])
 		}
 		if got != want {
 			t.Errorf("%s are remembered, want %s", got, want)
 		}
 	}
 	check(now, "0")
-	u.add(jobs(0, 3), now)
-	u.add(jobs(3, 5), now.Add(time.Second))
+	u.add(tokens(0, 3), now)
+	u.add(tokens(3, 5), now.Add(time.Second))
 	check(now.Add(untoldTime), "5 from 0 to 4")
 	check(now.Add(untoldTime+1), "2 from 3 to 4")
-	u.add(jobs(5, 7), now.Add(untoldTime))
+	u.add(tokens(5, 7), now.Add(untoldTime))
 	check(now.Add(2*untoldTime), "2 from 5 to 6")
-	u.add(jobs(7, maxUntold+6), now.Add(untoldTime))
+	u.add(tokens(7, maxUntold+6), now.Add(untoldTime))
 	check(now.Add(2*untoldTime), fmt.Sprint(maxUntold, " from 6 to ", maxUntold+5))
 	check(now.Add(3*untoldTime), "0")
 }

@@ -1,5 +1,5 @@
 -- Leases jobs: $1 is now, $2 the end of the lease, $3 how many, $4 the holder, $5 whether expired ones, $6 the lanes as an array,
--- null for any. A row that another claim has locked is skipped: it will be that one's. Rows that are locked and then cut off
+-- null for any, $7 tokens for the first of them. A row that another claim has locked is skipped: it will be that one's. Rows that are locked and then cut off
 -- by the limit are free again at the end of the statement.
 WITH expired AS MATERIALIZED (
     SELECT * FROM (
@@ -42,13 +42,14 @@ WITH expired AS MATERIALIZED (
          ORDER BY priority DESC, due, id, n LIMIT (SELECT jobs FROM room) FOR UPDATE SKIP LOCKED) lapsed
     ) both_of
 ), chosen AS MATERIALIZED (
-    SELECT id, n, row_number() OVER (ORDER BY step, i, at, id, n) AS place FROM (
+    SELECT id, n, (row_number() OVER (ORDER BY step, i, at, id, n))::integer AS place FROM (
         SELECT 0 AS step, 0 AS i, at, id, n FROM expired
         UNION ALL SELECT 1, i, at, id, n FROM taken
         UNION ALL SELECT 1, i, at, id, n FROM anywhere
     ) every ORDER BY place LIMIT $3::integer
 ), claimed AS ( -- the arrays keep the planner to the key, however many rows it expects to be chosen
-    UPDATE postroad.jobs j SET token = nextval('postroad.tokens'), leased = $2::timestamptz, holder = $4::text,
+    UPDATE postroad.jobs j SET token = coalesce(($7::bigint[])[c.place], nextval('postroad.tokens')),
+        leased = $2::timestamptz, holder = $4::text,
         lapses = lapses + CASE WHEN token IS NULL THEN 0 ELSE 1 END
     FROM chosen c
     WHERE j.id = ANY (ARRAY(SELECT id FROM chosen)) AND j.n = ANY (ARRAY(SELECT n FROM chosen)) AND j.id = c.id AND j.n = c.n

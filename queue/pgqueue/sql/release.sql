@@ -1,10 +1,9 @@
--- Ends leases that nobody was told of: $1 is an array of keys and tokens. A row that is locked is being claimed after the end of the
--- lease. The arrays keep the planner to the key.
+-- Ends leases that nobody was told of: $1 is an array of their tokens. The order and the arrays keep the planner to the index of what is
+-- leased, and to the key. A row that is locked is being claimed after the end of the lease.
 WITH untold AS MATERIALIZED (
-    SELECT j.id, j.n FROM json_to_recordset($1::json) AS u (id text, n bigint, token bigint)
-    CROSS JOIN LATERAL (
-        SELECT id, n FROM postroad.jobs WHERE id = u.id AND n = u.n AND token = u.token FOR UPDATE SKIP LOCKED
-    ) j
+    SELECT id, n FROM postroad.jobs
+    WHERE leased IS NOT NULL AND token = ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint))
+    ORDER BY expires, id, n LIMIT 1000 FOR UPDATE SKIP LOCKED
 )
 UPDATE postroad.jobs j SET leased = NULL, holder = NULL, token = NULL
 FROM untold u

@@ -51,6 +51,64 @@ func TestPlans(t *testing.T) {
 	check("analysed when full")
 }
 
+// TestPlansKept holds the plans that were made, and kept, when nothing waited to the same when much does.
+func TestPlansKept(t *testing.T) {
+	pool, q := openInside(t)
+	now := time.Date(2041, 5, 6, 7, 8, 9, 0, time.UTC)
+	fillPlanned(t, q, now)
+	for _, sql := range []string{
+		"ALTER TABLE postroad.jobs SET (autovacuum_enabled = off)", // it would have the plans made again
+		"UPDATE postroad.jobs SET finished = due, leased = NULL", "VACUUM (ANALYZE) postroad.jobs", "REINDEX TABLE postroad.jobs",
+	} {
+		if _, err := pool.Exec(t.Context(), in(q.schema, sql)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	statements := planned(t, q, now)
+	run := func(sql string) {
+		t.Helper()
+		if _, err := c.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatalf("%v: %s", err, sql)
+		}
+	}
+	for i, s := range statements {
+		run("BEGIN; " + settings + fmt.Sprintf("; PREPARE kept%d AS %s; ", i, s.SQL) + execute(t, i, s) + "; ROLLBACK")
+	}
+	run(in(q.schema, "UPDATE postroad.jobs SET finished = NULL"))
+	for i, s := range statements {
+		checkPlan(t, c.Conn(), "made when nothing waited", settings, &pgx.QueuedQuery{SQL: "/* " + strings.SplitN(s.SQL, "\n", 2)[0] + " */ " + execute(t, i, s)})
+	}
+}
+
+// execute has a prepared statement run with the arguments that are written out.
+func execute(t *testing.T, i int, s *pgx.QueuedQuery) string {
+	t.Helper()
+	if len(s.Arguments) == 0 {
+		return fmt.Sprintf("EXECUTE kept%d", i)
+	}
+	var args []string
+	for _, a := range s.Arguments {
+		switch a := a.(type) {
+		case nil:
+			args = append(args, "NULL")
+		case time.Time:
+			args = append(args, "'"+a.Format(time.RFC3339Nano)+"'")
+		case []int64:
+			args = append(args, strings.NewReplacer("[", "'{", "]", "}'", " ", ",").Replace(fmt.Sprint(a)))
+		case string:
+			args = append(args, "'"+strings.ReplaceAll(a, "'", "''")+"'")
+		default:
+			args = append(args, fmt.Sprint(a))
+		}
+	}
+	return fmt.Sprintf("EXECUTE kept%d(%s)", i, strings.Join(args, ", "))
+}
+
 // fillPlanned enqueues jobs, and leases some.
 func fillPlanned(t *testing.T, q *Queue, now time.Time) {
 	t.Helper()

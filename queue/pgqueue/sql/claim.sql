@@ -4,11 +4,11 @@
 WITH expired AS MATERIALIZED (
     SELECT * FROM (
         SELECT * FROM (SELECT id, n, expires AS at FROM postroad.jobs
-         WHERE $5::boolean AND finished IS NULL AND leased IS NULL AND expires <= $1::timestamptz
+         WHERE $5::boolean AND finished IS NULL AND leased IS NULL AND n >= 0 AND expires <= $1::timestamptz
          ORDER BY expires, id, n LIMIT $3::integer FOR UPDATE SKIP LOCKED) free
         UNION ALL
         SELECT * FROM (SELECT id, n, expires FROM postroad.jobs
-         WHERE $5::boolean AND leased <= $1::timestamptz AND expires <= $1::timestamptz
+         WHERE $5::boolean AND leased <= $1::timestamptz AND n >= 0 AND expires <= $1::timestamptz
          ORDER BY expires, id, n LIMIT $3::integer FOR UPDATE SKIP LOCKED) lapsed
     ) both_of ORDER BY at, id, n LIMIT $3::integer
 ), room AS MATERIALIZED ( -- for what is due; if there is none, the lanes needn't be looked at
@@ -19,12 +19,12 @@ WITH expired AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT * FROM (
             SELECT * FROM (SELECT id, n, due FROM postroad.jobs
-             WHERE lane = l.lane AND retry = l.retry AND finished IS NULL AND leased IS NULL AND NOT held
+             WHERE lane = l.lane AND retry = l.retry AND finished IS NULL AND leased IS NULL AND NOT held AND tries >= 0
                AND due <= $1::timestamptz AND NOT ($5::boolean AND expires <= $1::timestamptz)
              ORDER BY due, id, n LIMIT least(l.n, room.jobs) FOR UPDATE SKIP LOCKED) free
             UNION ALL
             SELECT * FROM (SELECT id, n, due FROM postroad.jobs
-             WHERE lane = l.lane AND retry = l.retry AND leased <= $1::timestamptz AND NOT held
+             WHERE lane = l.lane AND retry = l.retry AND leased <= $1::timestamptz AND NOT held AND tries >= 0
                AND due <= $1::timestamptz AND NOT ($5::boolean AND expires <= $1::timestamptz)
              ORDER BY due, id, n LIMIT least(l.n, room.jobs) FOR UPDATE SKIP LOCKED) lapsed
         ) both_of ORDER BY due, id, n LIMIT least(l.n, room.jobs)
@@ -32,12 +32,12 @@ WITH expired AS MATERIALIZED (
 ), anywhere AS MATERIALIZED (
     SELECT * FROM (
         SELECT * FROM (SELECT id, n, -priority AS i, due AS at FROM postroad.jobs
-         WHERE $6::json IS NULL AND finished IS NULL AND leased IS NULL AND NOT held
+         WHERE $6::json IS NULL AND finished IS NULL AND leased IS NULL AND NOT held AND lapses >= 0
            AND due <= $1::timestamptz AND NOT ($5::boolean AND expires <= $1::timestamptz)
          ORDER BY priority DESC, due, id, n LIMIT (SELECT jobs FROM room) FOR UPDATE SKIP LOCKED) free
         UNION ALL
         SELECT * FROM (SELECT id, n, -priority, due FROM postroad.jobs
-         WHERE $6::json IS NULL AND leased <= $1::timestamptz AND NOT held
+         WHERE $6::json IS NULL AND leased <= $1::timestamptz AND NOT held AND tries >= 0
            AND due <= $1::timestamptz AND NOT ($5::boolean AND expires <= $1::timestamptz)
          ORDER BY priority DESC, due, id, n LIMIT (SELECT jobs FROM room) FOR UPDATE SKIP LOCKED) lapsed
     ) both_of

@@ -8,7 +8,7 @@ WITH living AS MATERIALIZED (
     DELETE FROM postroad.holders WHERE holder <> ALL (ARRAY(SELECT holder FROM living))
 ), lost AS MATERIALIZED (
     SELECT id, n FROM postroad.jobs
-    WHERE leased IS NOT NULL AND holder NOT IN ('', $1::text) AND holder <> ALL (ARRAY(SELECT holder FROM living))
+    WHERE leased IS NOT NULL AND n >= 0 AND holder NOT IN ('', $1::text) AND holder <> ALL (ARRAY(SELECT holder FROM living))
     ORDER BY expires, id, n LIMIT 10000 FOR UPDATE SKIP LOCKED
 )
 UPDATE postroad.jobs j SET leased = NULL

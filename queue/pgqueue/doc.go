@@ -49,6 +49,9 @@
 // and [Queue.EnqueueTx] the same for the role of the host program's transaction. Migrations are one transaction under a lock; a
 // schema that is newer than the program is [queue.ErrVersion]. Notifications use the channel that has the schema's name.
 //
+// Processes of the version before that are running go on to work after a migration, but are to be replaced soon. The third builds the
+// indexes of jobs anew, a second or two for a million, and older processes can't use them: they claim slowly while much waits.
+//
 // # Pools
 //
 // Statements run in the pool's mode (default_query_exec_mode in its address). The default, which prepares statements, is the

@@ -102,7 +102,7 @@ func (s *State) list(now time.Time, st *site) (actions []Action) {
 		return nil
 	}
 	if s.shorten(now, st) && len(s.workers) >= s.config.Total {
-		return s.makeRoom()
+		return s.makeRoom(now)
 	}
 	return nil
 }

@@ -177,6 +177,16 @@ func (l *line[T]) tidy(sh *share[T]) {
 	}
 }
 
+// count is how many items wait, or about as many as are enough.
+func (l *line[T]) count(enough int) (n int) {
+	for _, sh := range l.order {
+		if n += len(sh.items); n >= enough {
+			break
+		}
+	}
+	return n
+}
+
 func (l *line[T]) empty() bool { return len(l.order) == 0 }
 
 // shareHeap orders shares by their clocks.

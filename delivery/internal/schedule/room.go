@@ -1,6 +1,9 @@
 package schedule
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // maxOpening is how many connections may be without a greeting, and maxStrangers how many of these to sites that have never
 // greeted, so that hosts that never do leave room for those that do.
@@ -186,10 +189,28 @@ func (s *State) freshen(now time.Time, e Ready) {
 	st.short.line.push(st.short.tenant, st)
 }
 
+// maxGoodbye is how long a connection that is being closed is counted upon: hosts may take their time for that.
+const maxGoodbye = 250 * time.Millisecond
+
+// roomToCome reports whether for each site that waits for a connection, and may have one, another is being closed.
+func (s *State) roomToCome(now time.Time) bool {
+	gone := slices.IndexFunc(s.leaving, func(w *worker) bool { return now.Sub(w.left) < maxGoodbye })
+	if gone < 0 {
+		return false
+	}
+	room := len(s.leaving) - gone
+	wait, strange := 0, 0
+	for p := range 3 {
+		wait += s.short[known][p].count(room + 1)
+		strange += s.short[untried][p].count(room+1) + s.short[silent][p].count(room+1)
+	}
+	return wait+min(strange, max(s.placesForStrangers()-s.promised, 0)) <= room
+}
+
 // yields reports whether a worker is to leave its connection to another site: one that has something better waiting, or, once
 // the worker has had its time, anything.
 func (s *State) yields(now time.Time, w *worker) bool {
-	if len(s.workers) < s.config.Total {
+	if len(s.workers) < s.config.Total || s.roomToCome(now) {
 		return false
 	}
 	mine, _ := w.site.best()
@@ -202,11 +223,11 @@ func (s *State) yields(now time.Time, w *worker) bool {
 }
 
 // makeRoom has the worker close that has been idle longest, of all sites.
-func (s *State) makeRoom() []Action {
+func (s *State) makeRoom(now time.Time) []Action {
 	front := s.idle.Front()
 	if front == nil {
 		return nil
 	}
 	w := front.Value.(*worker)
-	return s.dismiss(w.site, func(o *worker) bool { return o == w })
+	return s.dismiss(now, w.site, func(o *worker) bool { return o == w })
 }

@@ -88,6 +88,46 @@ func TestStrangersLeaveRoom(t *testing.T) {
 	}
 }
 
+// For each site that waits for a connection one other closes, and another one if its goodbye takes too long.
+func TestOneLeavesForOne(t *testing.T) {
+	for name, test := range map[string]struct {
+		goodbye time.Duration
+		wait    int // sites
+		leave   int
+	}{
+		"one":           {20 * time.Millisecond, 1, 1},
+		"three":         {20 * time.Millisecond, 3, 3},
+		"slow goodbyes": {5 * time.Second, 1, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newToy(t, 8, few(1))
+			w.goodbye = test.goodbye
+			took := func(i int) time.Duration { return time.Duration(1+i) * 3 * time.Millisecond }
+			w.server = func(site string, _ int) toyAnswer {
+				return toyAnswer{greet: 10 * time.Millisecond, message: took(int(site[0] - 'a'))}
+			}
+			for _, site := range "abcdefgh" {
+				w.add(lane1(string(site)+".example"), 1)
+			}
+			w.run(time.Second)
+			if test.goodbye > maxGoodbye {
+				took = func(i int) time.Duration { return time.Duration(1+i) * maxGoodbye / 2 }
+			}
+			for _, site := range "abcdefgh" {
+				w.add(lane1(string(site)+".example"), 1)
+			}
+			w.run(2 * time.Millisecond) // all are busy now
+			for i := range test.wait {
+				w.add(lane1(fmt.Sprintf("w%d.example", i)), 1)
+			}
+			w.run(4 * time.Second)
+			if len(w.closes) != test.leave {
+				t.Errorf("%d connections were closed for %d sites", len(w.closes), test.wait)
+			}
+		})
+	}
+}
+
 // Ten thousand dead domains with 100 jobs each cost ten live ones next to nothing, and few attempts.
 func TestDeadDomains(t *testing.T) {
 	alone, _ := besideDead(t, 0, 0)

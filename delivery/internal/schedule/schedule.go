@@ -86,6 +86,7 @@ type State struct {
 	failed     []time.Time       // until when strangers that have failed keep their places, in order
 	promised   int               // workers that the claim under way will be for
 	idle       list.List         // of *worker, the longest idle first
+	leaving    []*worker         // those that are closing, in the order in which they began to
 	short      [3][3]line[*site] // sites that wait for room for their first connection, by standing and priority
 	newcomers  int               // strangers that were let in
 	shortTurns turns
@@ -164,7 +165,7 @@ func (s *State) step(now time.Time, e Event) (actions []Action) {
 	case Settled:
 		s.settled(e)
 	case Closed:
-		s.closed(e)
+		s.closed(now, e)
 	case Pauses:
 		actions = s.setPauses(now, e.Pauses)
 	case Policy:

@@ -40,7 +40,7 @@ func (s *State) serveTouched(now time.Time) (actions []Action) {
 // serve gives the site's workers what they can do, lists the site for a claim if they could do more, and sets its timer.
 func (s *State) serve(now time.Time, st *site) (actions []Action) {
 	if s.draining {
-		return append(s.giveBack(st, time.Time{}, all[*queue.Job]), s.dismiss(st, all[*worker])...)
+		return append(s.giveBack(st, time.Time{}, all[*queue.Job]), s.dismiss(now, st, all[*worker])...)
 	}
 	if !s.mayBegin() {
 		actions = s.giveBack(st, time.Time{}, all[*queue.Job]) // they may be others' soon
@@ -94,7 +94,7 @@ func (s *State) trim(now time.Time, st *site) []Action {
 		return nil
 	}
 	size := st.window.size(now, st.limits)
-	return s.dismiss(st, func(w *worker) bool {
+	return s.dismiss(now, st, func(w *worker) bool {
 		return st.greeted > size || now.Sub(w.idle) >= st.limits.Idle || now.Sub(w.since) >= st.limits.Lifetime
 	})
 }

@@ -29,6 +29,7 @@ type toy struct {
 	order      []*queue.Job              // what was begun, in order
 	times      []time.Time               // when
 	closes     []time.Time               // when idle workers were told to close
+	goodbye    time.Duration             // what that takes
 	returns    int                       // jobs that were given back
 	feedback   func(*queue.Job) Feedback // default: Met
 	detour     func(*queue.Job) string   // where a job is rerouted to; "": it isn't
@@ -136,7 +137,7 @@ func (w *toy) step(e Event) {
 			w.requeue(a.Job)
 		case Close:
 			w.closes = append(w.closes, w.now)
-			w.after(0, func() { w.closed(a.Worker) })
+			w.after(w.goodbye, func() { w.closed(a.Worker) })
 		case Admission:
 			a.Answer <- a.OK
 		case Places:

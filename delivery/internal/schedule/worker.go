@@ -17,6 +17,7 @@ type worker struct {
 	site    *site
 	greeted bool       // it has a session
 	closing bool       // it was told to close, or does by itself
+	left    time.Time  // when that was
 	job     *queue.Job // what it works on; nil: it is idle, or closing
 	since   time.Time  // when it began
 	done    int        // jobs
@@ -159,15 +160,18 @@ func (s *State) done(now time.Time, e Done) []Action {
 	}
 	s.touch(st)
 	if !e.Warm || !w.greeted {
-		s.close(w)
+		s.close(now, w)
 		return nil
 	}
 	w.idle = now
 	st.idle = append(st.idle, w)
 	w.place = s.idle.PushBack(w)
 	l := st.window.limits(now, st.limits)
-	if s.draining || w.done >= l.Messages || now.Sub(w.since) >= l.Lifetime || s.yields(now, w) {
-		return s.dismiss(st, func(o *worker) bool { return o == w })
+	if s.draining || w.done >= l.Messages || now.Sub(w.since) >= l.Lifetime {
+		return s.dismiss(now, st, func(o *worker) bool { return o == w })
+	}
+	if s.yields(now, w) {
+		return s.makeRoom(now) // it may be that one that has been idle for longer is missed less
 	}
 	return nil
 }
@@ -196,11 +200,12 @@ func (st *site) hear(now time.Time, f Feedback, s *State) {
 }
 
 // close notes that a worker has, or will have, no session any more.
-func (s *State) close(w *worker) {
+func (s *State) close(now time.Time, w *worker) {
 	if w.closing {
 		return
 	}
-	w.closing = true
+	w.closing, w.left = true, now
+	s.leaving = append(s.leaving, w)
 	if w.greeted {
 		w.site.greeted--
 	} else {
@@ -220,13 +225,13 @@ func (s *State) resumeIdle(st *site, j *queue.Job) Worker {
 }
 
 // dismiss has the idle workers of a site that match close their sessions.
-func (s *State) dismiss(st *site, match func(*worker) bool) (actions []Action) {
+func (s *State) dismiss(now time.Time, st *site, match func(*worker) bool) (actions []Action) {
 	st.idle = slices.DeleteFunc(st.idle, func(w *worker) bool {
 		if !match(w) {
 			return false
 		}
 		s.idle.Remove(w.place)
-		s.close(w)
+		s.close(now, w)
 		actions = append(actions, Close{w.name})
 		return true
 	})
@@ -234,12 +239,13 @@ func (s *State) dismiss(st *site, match func(*worker) bool) (actions []Action) {
 }
 
 // closed frees the place of a worker.
-func (s *State) closed(e Closed) {
+func (s *State) closed(now time.Time, e Closed) {
 	w := s.workers[e.Worker]
 	if w == nil {
 		return
 	}
-	s.close(w)
+	s.close(now, w)
+	s.leaving = slices.DeleteFunc(s.leaving, func(o *worker) bool { return o == w })
 	delete(s.workers, w.name)
 	w.site.workers--
 	s.touch(w.site)

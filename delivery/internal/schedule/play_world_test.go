@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -128,9 +129,10 @@ func (p *player) share() {
 		t := Trouble{Site: fmt.Sprintf("site%d", p.rand.IntN(4)), Since: p.now, Until: p.now.Add(time.Minute), Rests: time.Minute}
 		p.step(Heard{News{Troubles: []Trouble{t}}})
 	}
-	for site, n := range p.s.Needs(p.now, 1+p.rand.IntN(20)).Sites {
-		if e.Sites[site] = n.Want; !p.quiet {
-			e.Sites[site] = p.rand.IntN(n.Want + 1)
+	needs := p.s.Needs(p.now, 1+p.rand.IntN(20)).Sites
+	for _, site := range slices.Sorted(maps.Keys(needs)) { // so that the run can be replayed
+		if e.Sites[site] = needs[site].Want; !p.quiet {
+			e.Sites[site] = p.rand.IntN(needs[site].Want + 1)
 		}
 	}
 	p.step(e)

@@ -111,7 +111,7 @@ func (s *State) list(now time.Time, st *site) (actions []Action) {
 // that is busy, so that it need not wait for a claim; not for those of a stranger, which may be dead. Other priorities don't
 // count: whose turn it is is decided when a connection is free.
 func (s *State) wants(now time.Time, st *site, p int) int {
-	room, most := s.uses(now, st)
+	room, most := s.uses(now, st, 1)
 	have := len(st.hand[p][0]) + len(st.hand[p][1]) + st.asked[p]
 	if have >= min(room, most) && 2*have > most {
 		return 0 // enough for a while: fewer claims, for more jobs each
@@ -119,17 +119,18 @@ func (s *State) wants(now time.Time, st *site, p int) int {
 	return most - have
 }
 
-// uses is for how many jobs there are connections that are free or can be opened, and how many a site can use in all.
-func (s *State) uses(now time.Time, st *site) (room, most int) {
+// uses is for how many jobs there are connections that are free or can be opened, and how many a site can use in all if each
+// connection has so many ahead while it is busy.
+func (s *State) uses(now time.Time, st *site, ahead int) (room, most int) {
 	if until, _ := st.window.pausedUntil(now); until.After(now) || st.shareless() {
 		return 0, 0
 	}
 	room = len(st.idle) + soon(st.rate.connections, st.connectionRate(), now, s.free(now, st))
-	ahead := st.workers - len(st.idle)
-	if !st.known {
-		ahead = 0
+	most = room
+	if st.known {
+		most += ahead*st.workers - len(st.idle)
 	}
-	return room, soon(st.rate.messages, st.window.limits(now, st.limits).MessageRate, now, room+ahead)
+	return room, soon(st.rate.messages, st.window.limits(now, st.limits).MessageRate, now, most)
 }
 
 // soon is how many, of n, a rate lets go before patience is over. What is claimed waits in hand, where nobody else can change it,

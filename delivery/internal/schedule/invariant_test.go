@@ -16,6 +16,11 @@ func checkInvariants(t *testing.T, s *State, now time.Time, brought int) {
 		}
 	}
 	workers, opening, strangers, promised, idle := 0, 0, 0, 0, 0
+	for i, w := range s.leaving {
+		if !w.closing || s.workers[w.name] != w || i > 0 && slices.Contains(s.leaving[:i], w) {
+			t.Fatalf("worker %d leaves, again or in vain", w.name)
+		}
+	}
 	for _, st := range s.sites {
 		workers += st.workers
 		opening += st.opening
@@ -24,7 +29,7 @@ func checkInvariants(t *testing.T, s *State, now time.Time, brought int) {
 		if !st.known {
 			strangers += st.opening
 		}
-		if most := 2*len(st.hand)*st.limits.Connections + brought; st.inHand() > most {
+		if most := (1+maxAhead)*len(st.hand)*st.limits.Connections + brought; st.inHand() > most {
 			t.Fatalf("%d jobs in hand at %s, more than %d", st.inHand(), st.name, most)
 		}
 		if st.opening+st.greeted > st.workers || len(st.idle) > st.greeted {

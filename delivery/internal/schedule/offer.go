@@ -63,12 +63,14 @@ func (s *State) placeFor(now time.Time, l *queue.Lane) *site {
 	}
 	st := s.site(name)
 	s.touch(st) // if it is new, and there is no place, it is forgotten
-	for p := range rank(l.Priority) + 1 {
+	have := 0
+	for p := range rank(l.Priority) + 1 { // who is worse gives way
 		if st.ready(p) {
 			return nil
 		}
+		have += len(st.hand[p][0]) + len(st.hand[p][1]) + st.asked[p]
 	}
-	if _, most := s.uses(now, st); st.inHand()+st.expected() >= most {
+	if _, most := s.uses(now, st, st.pace.ahead()); have >= most {
 		return nil
 	}
 	return st

@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,6 +31,19 @@ func (w *toy) arrive(places []Place) {
 	w.step(e)
 }
 
+func repeated(l queue.Lane, n int) []queue.Lane { return slices.Repeat([]queue.Lane{l}, n) }
+
+// paced has a connection take so long for each of five messages, and be busy with the next.
+func paced(took time.Duration) func(*toy) {
+	return func(w *toy) {
+		w.server = func(string, int) toyAnswer { return toyAnswer{greet: time.Millisecond, message: took} }
+		for range 6 {
+			w.run(time.Second)
+			w.arrive(w.offer(lane1("a.example")))
+		}
+	}
+}
+
 func TestOffered(t *testing.T) {
 	lane, high, other := lane1("a.example"), lane1("a.example"), lane1("a.example")
 	high.Priority, other.Tenant = queue.High, "other"
@@ -42,8 +56,18 @@ func TestOffered(t *testing.T) {
 		want    int
 	}{
 		{"nothing waits", nil, func(w *toy) {}, []queue.Lane{lane}, 1},
-		{"as many as there are connections", limited(shaping.Limits{Connections: 2, Start: 2}), func(w *toy) {}, []queue.Lane{lane, other, high}, 2},
-		{"places are kept", limited(shaping.Limits{Connections: 2, Start: 2}), func(w *toy) { w.offer(lane, lane) }, []queue.Lane{high}, 0},
+		{"as many as there are connections", limited(shaping.Limits{Connections: 2, Start: 2}), func(w *toy) {}, []queue.Lane{high, lane, other}, 2},
+		{"places are kept", limited(shaping.Limits{Connections: 2, Start: 2}), func(w *toy) { w.offer(lane, lane) }, []queue.Lane{lane}, 0},
+		{"as many for what is better", limited(shaping.Limits{Connections: 2, Start: 2}), func(w *toy) { w.offer(lane, lane) }, []queue.Lane{high, high, high}, 2},
+		{"one more for a slow connection", limited(shaping.Limits{Connections: 1}), paced(200 * time.Millisecond), repeated(lane, 20), 1},
+		{"some more for a fast one", limited(shaping.Limits{Connections: 1}), paced(10 * time.Millisecond), repeated(lane, 20), 3},
+		{"not too many", limited(shaping.Limits{Connections: 1}), paced(time.Microsecond), repeated(lane, 20), 8},
+		{"some more for one that is idle", limited(shaping.Limits{Connections: 1}), func(w *toy) { paced(10 * time.Millisecond)(w); w.run(time.Second) }, repeated(lane, 20), 3},
+		{"no more than a rate allows", limited(shaping.Limits{Connections: 1, MessageRate: shaping.Rate{N: 1, Per: time.Hour, Burst: 8}}), paced(10 * time.Millisecond), repeated(lane, 20), 2},
+		{"no more in a pause", limited(shaping.Limits{Connections: 1}), func(w *toy) {
+			paced(10 * time.Millisecond)(w)
+			w.s.sites["a.example"].window.order(w.now, shaping.Order{Action: shaping.Pause, For: time.Hour}, w.s.config.Rand)
+		}, repeated(lane, 20), 0},
 		{"others wait", limited(shaping.Limits{Connections: 2, Start: 2}), func(w *toy) { w.add(other, 1000); w.run(time.Second) }, []queue.Lane{lane}, 0},
 		{"others are asked for", nil, func(w *toy) { w.add(other, 1) }, []queue.Lane{lane}, 0},
 		{"others wait for a claim that rests", nil, func(w *toy) {

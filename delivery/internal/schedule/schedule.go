@@ -13,9 +13,9 @@
 // A lane that waits costs a heap entry and nothing else; one whose site is full or pauses costs a place in a line there. A due
 // lane that the host program's pauses or its tenant's rate keep back waits until that is over, or, if no end is known, is parked.
 //
-// The jobs that were claimed are in the site's hand, about one for each of its connections, until a worker takes them. A
-// worker stands for one connection: it does one job after the other, of any domain of its site, and is idle for a while when
-// there is none.
+// The jobs that were claimed are in the site's hand, about one for each of its connections, and so are those that were leased as they
+// were stored, of which a fast connection may have a few ahead, until a worker takes them. A worker stands for one connection:
+// it does one job after the other, of any domain of its site, and is idle for a while when there is none.
 //
 //	         Attempt           Greeted              Done, warm
 //	(new) ------------> opening -------> busy --------------------> idle

@@ -144,7 +144,7 @@ func (s *State) start(now time.Time, st *site) (actions []Action, next time.Time
 		}
 		a := Attempt{Site: st.name, Job: st.take()}
 		if len(st.idle) > 0 {
-			a.Worker = s.resumeIdle(st, a.Job)
+			a.Worker = s.resumeIdle(now, st, a.Job)
 		} else {
 			a.Worker, a.New = s.hire(now, st, a.Job), true
 		}

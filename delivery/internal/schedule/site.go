@@ -28,6 +28,7 @@ type site struct {
 	turns  turns              // of priorities
 	again  [3]turns           // of first attempts and retries
 	rate   struct{ messages, connections shaping.Bucket }
+	pace   pace
 
 	workers  int
 	opening  int       // workers that aren't greeted yet

@@ -19,6 +19,7 @@ type worker struct {
 	closing bool       // it was told to close, or does by itself
 	left    time.Time  // when that was
 	job     *queue.Job // what it works on; nil: it is idle, or closing
+	began   time.Time  // with the job, if it had a session for it; zero: it hadn't
 	since   time.Time  // when it began
 	done    int        // jobs
 	idle    time.Time  // since when
@@ -157,6 +158,9 @@ func (s *State) done(now time.Time, e Done) []Action {
 	if w.job != nil {
 		w.job = nil
 		w.done++
+		if e.Warm && !w.began.IsZero() {
+			st.pace.note(now.Sub(w.began))
+		}
 	}
 	s.touch(st)
 	if !e.Warm || !w.greeted {
@@ -214,13 +218,13 @@ func (s *State) close(now time.Time, w *worker) {
 }
 
 // resumeIdle gives a job to the idle worker that has been so for the shortest time: its session is the most likely to live.
-func (s *State) resumeIdle(st *site, j *queue.Job) Worker {
+func (s *State) resumeIdle(now time.Time, st *site, j *queue.Job) Worker {
 	last := len(st.idle) - 1
 	w := st.idle[last]
 	st.idle[last] = nil
 	st.idle = st.idle[:last]
 	s.idle.Remove(w.place)
-	w.job = j
+	w.job, w.began = j, now
 	return w.name
 }
 

@@ -185,7 +185,7 @@ func planned(t *testing.T, q *Queue, now time.Time) []*pgx.QueuedQuery {
 		{SQL: q.sql["mark"], Arguments: []any{`["00000007", "00000009"]`}},
 		{SQL: q.sql["take"], Arguments: []any{"[7, 9]"}},
 		{SQL: q.sql["adopt"], Arguments: []any{"[7, 9]"}},
-		{SQL: q.sql["open"], Arguments: []any{"00000007"}},
+		{SQL: q.sql["open"], Arguments: []any{`["00000007", "00000011"]`, 32}},
 		{SQL: q.sql["read"], Arguments: []any{7, 0}},
 		{SQL: q.sql["ended"], Arguments: []any{0, pageSize}},
 		{SQL: q.sql["heads"], Arguments: []any{"00000000-0000-0000-0000-000000000000", false, pageSize}},

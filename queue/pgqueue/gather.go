@@ -33,7 +33,8 @@ type gathering[T any] struct {
 	together func(ctx context.Context, list []T) error // does it for all that it can be done for
 	done     func(T) bool                              // whether it was
 	alone    func(ctx context.Context, one T) error
-	rest     int // how many times as long as a transaction the rest after it is, and as many callers are enough
+	rest     int  // how many times as long as a transaction the rest after it is, and as many callers are enough
+	harmless bool // nothing is changed: nobody need wait to hear whether it was done
 
 	mu      sync.Mutex // guards what follows
 	leaders int
@@ -69,7 +70,7 @@ const (
 	passenger             // the transaction that it shares is over
 )
 
-// do does what, alone or with others. When ctx ends in a transaction with others, its end is waited for a while.
+// do does what, alone or with others. When ctx ends in a transaction with others, its end is waited for a while, unless it is harmless.
 func (g *gathering[T]) do(ctx context.Context, what T) error {
 	me := &guest[T]{ctx: ctx, what: what, turn: make(chan role, 1)}
 	if g.enter(me) {
@@ -143,7 +144,8 @@ func (g *gathering[T]) hasten() {
 	g.hurry = time.AfterFunc(soon, g.hasten)
 }
 
-// leave no longer waits, and reports whether me did. Otherwise it is one less of its party, if that is under way.
+// leave no longer waits, and reports whether me may go. If its party is under way it is one less of that, and stays for the end unless
+// that is harmless; if it is to lead, it does.
 func (g *gathering[T]) leave(me *guest[T]) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -155,6 +157,7 @@ func (g *gathering[T]) leave(me *guest[T]) bool {
 		if me.party.left--; me.party.left == 0 {
 			me.party.end()
 		}
+		return g.harmless
 	}
 	return false
 }

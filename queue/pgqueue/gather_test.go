@@ -168,6 +168,44 @@ func TestGatheringInDoubt(t *testing.T) {
 	}
 }
 
+// TestGatheringHarmless has nobody wait for what changes nothing when its ctx ends, wherever it is by then, and the others go on.
+func TestGatheringHarmless(t *testing.T) {
+	for end := range 30 {
+		synctest.Test(t, func(t *testing.T) {
+			l := &ledger{}
+			g := l.gathering()
+			g.harmless = true
+			began := time.Now()
+			var all sync.WaitGroup
+			for i := 1; i <= 8; i++ {
+				all.Go(func() {
+					ctx := t.Context()
+					if limit := time.Duration(end) * time.Millisecond; i%2 == 0 {
+						over, cancel := context.WithTimeout(ctx, limit-time.Since(began))
+						defer cancel()
+						ctx = over
+						defer func() {
+							if took := time.Since(began); took > limit && took > 8*time.Millisecond {
+								t.Errorf("%d returned after %v, had %v", i, took, limit)
+							}
+						}()
+					}
+					err := g.do(ctx, i)
+					if errors.Is(err, queue.ErrInDoubt) || i%2 == 1 && err != nil {
+						t.Errorf("%d: %v", i, err)
+					}
+				})
+				time.Sleep(time.Millisecond)
+			}
+			all.Wait()
+			time.Sleep(time.Minute)
+			if g.leaders != 0 || len(g.waiting) != 0 {
+				t.Errorf("at the end there are %d leaders, and %d wait", g.leaders, len(g.waiting))
+			}
+		})
+	}
+}
+
 // TestGatheringStuck has a transaction that waits for a lock: who comes later goes on without it.
 func TestGatheringStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -74,6 +74,7 @@ type Queue struct {
 
 	arrivals gathering[*prepared] // messages to be stored
 	outcomes gathering[*outcome]  // jobs to be stored as they are now
+	readings gathering[*reader]   // bodies to be opened
 }
 
 var (
@@ -112,6 +113,10 @@ func Open(ctx context.Context, pool *pgxpool.Pool, o Options) (*Queue, error) {
 	q.outcomes = gathering[*outcome]{
 		fits: commitFit, together: q.commitTogether, alone: q.commit, done: func(o *outcome) bool { return o.stored },
 		rest: 3, // nobody does
+	}
+	q.readings = gathering[*reader]{
+		fits: openFit, together: q.openTogether, alone: q.open, done: func(r *reader) bool { return r.found },
+		harmless: true,
 	}
 	q.life, q.end = context.WithCancel(context.Background())
 	for _, step := range []func(context.Context) error{q.checkServer, q.migrate, q.resume, q.lookUpTypes} {

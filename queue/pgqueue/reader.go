@@ -4,13 +4,22 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/postroad/postroad/queue"
 )
 
-// Open implements [queue.Queue]. The first 256 KiB come with it, the others when they are read. ctx also ends the reading.
+const (
+	// firstPieces come with a body that is opened alone: 256 KiB, about. sharedPieces do if several are opened together, of whom there
+	// are sharedOpens at most: 1 MiB of all.
+	firstPieces, sharedPieces = 32, 4
+	sharedOpens               = 32
+)
+
+// Open implements [queue.Queue]. The first 256 KiB come with it, the others when they are read. Callers that are waiting share a statement, with
+// which 32 KB of each come. ctx also ends the reading.
 func (q *Queue) Open(ctx context.Context, id queue.ID) (io.ReadCloser, error) {
 	if err := q.usable(ctx); err != nil {
 		return nil, err
@@ -26,34 +35,65 @@ func (q *Queue) Open(ctx context.Context, id queue.ID) (io.ReadCloser, error) {
 		}
 		return r, nil
 	}
-	found := false
-	err := q.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		r.pieces, found = nil, false
-		return q.own(c).each(ctx, q.sql["open"], []any{string(id)}, func(scan func(...any) error) error {
-			found = true
-			var n *int
-			var octets []byte
-			if err := scan(&r.body, &r.left, &n, &octets); err != nil || n == nil {
-				return err
-			}
-			r.add(*n, octets)
-			return nil
-		})
-	})
-	if err != nil {
+	if err := q.readings.do(ctx, r); err != nil {
 		return nil, err
-	}
-	if !found {
-		return nil, fmt.Errorf("pgqueue: %w: %s", queue.ErrNotFound, id)
 	}
 	return r, nil
 }
+
+// open opens a body by itself.
+func (q *Queue) open(ctx context.Context, r *reader) error {
+	err := q.openAll(ctx, []*reader{r}, firstPieces)
+	if err == nil && !r.found {
+		err = fmt.Errorf("pgqueue: %w: %s", queue.ErrNotFound, r.id)
+	}
+	return err
+}
+
+// openTogether opens those bodies that are there.
+func (q *Queue) openTogether(ctx context.Context, list []*reader) error {
+	return q.openAll(ctx, list, sharedPieces)
+}
+
+func (q *Queue) openAll(ctx context.Context, list []*reader, pieces int) error {
+	ids := make([]queue.ID, len(list))
+	for i, r := range list {
+		ids[i] = r.id
+	}
+	text, err := jsonText(ids)
+	if err != nil {
+		return err
+	}
+	return q.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		for _, r := range list {
+			r.pieces, r.found = nil, false
+		}
+		return q.own(c).each(ctx, q.sql["open"], []any{text, strconv.Itoa(pieces)}, func(scan func(...any) error) error {
+			var i int
+			var body, size int64
+			var n *int
+			var octets []byte
+			if err := scan(&i, &body, &size, &n, &octets); err != nil {
+				return err
+			}
+			r := list[i-1]
+			r.body, r.left, r.found = body, size, true
+			if n != nil {
+				r.add(*n, octets)
+			}
+			return nil
+		})
+	})
+}
+
+func openFit(list []*reader) bool { return len(list) <= sharedOpens }
 
 // reader reads a body.
 type reader struct {
 	q      *Queue
 	ctx    context.Context
 	id     queue.ID
+	found  bool // it is there
 	body   int64
 	left   int64 // octets that are still to be returned
 	last   int   // the number of the last piece

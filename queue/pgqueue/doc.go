@@ -15,7 +15,8 @@
 //   - A message of up to 256 KiB, no recipient of which has ended, is enqueued by one statement, in one round trip; a job without bounces
 //     is committed by one. Callers that come while such a statement is on its way share the next one, and its sync; nobody waits for company.
 //     A body of any size passes through in pieces of 256 KiB, and is written once. One that this process has stored a moment
-//     ago isn't read again: up to 16 MiB of them are kept in memory for the first claim.
+//     ago isn't read again: up to 16 MiB of them are kept in memory for the first claim. Others are opened as they are stored:
+//     by a statement that callers share.
 //   - EnqueueLeased is the same statement, which leases as well: for mail that is sent at once by who takes it in, and then needs
 //     no claim.
 //   - A method ends with its ctx. When a change is on its way by then, the server is asked to stop, and has a second to say which way

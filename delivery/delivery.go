@@ -25,7 +25,7 @@
 //  3. The queue stores jobs and body in one transaction, and syncs.
 //  4. The run loop is woken (sender.go, steps.go).
 //  5. The scheduler says which lanes may go, and their due jobs are claimed (internal/schedule). Where the queue can lease a job as it
-//     stores it, and the job would go at once, step 3 does that, and the job is handed over instead (handover.go).
+//     stores it, and the job would go at once or in a moment, step 3 does that, and the job is handed over instead (handover.go).
 //  6. A worker, the place of one connection, takes the job (worker.go). The Suppressor is asked once more. The router names the
 //     domain's hosts, what they demand of TLS, and the site whose limits hold (route.go).
 //  7. The session of the job before is reused, if it is with a host of the route and was made on the same terms (session.go), or

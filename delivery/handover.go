@@ -18,7 +18,7 @@ const (
 )
 
 // handover is how a message gets from Enqueue to a running Run without a claim, where the queue can lease its jobs as it stores it:
-// Run keeps places for those with which it would begin at once.
+// Run keeps places for those with which it would begin at once, or in a moment.
 type handover struct {
 	*Sender
 	entry  *queue.Entry

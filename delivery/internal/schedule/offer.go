@@ -7,7 +7,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// A job that is enqueued can be leased at once, where a queue can do that, if it would be claimed at once:
+// A job that is enqueued can be leased at once, where a queue can do that, if it would be claimed at once, or would have to wait for a
+// busy connection for no more than a moment:
 //
 //	Offered -> Places   (the job is stored)   Arrived -> Attempt, ...
 

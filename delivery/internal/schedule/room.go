@@ -194,11 +194,11 @@ const maxGoodbye = 250 * time.Millisecond
 
 // roomToCome reports whether for each site that waits for a connection, and may have one, another is being closed.
 func (s *State) roomToCome(now time.Time) bool {
-	gone := slices.IndexFunc(s.leaving, func(w *worker) bool { return now.Sub(w.left) < maxGoodbye })
-	if gone < 0 {
+	inTime := slices.IndexFunc(s.leaving, func(w *worker) bool { return now.Sub(w.left) < maxGoodbye })
+	if inTime < 0 {
 		return false
 	}
-	room := len(s.leaving) - gone
+	room := len(s.leaving) - inTime
 	wait, strange := 0, 0
 	for p := range 3 {
 		wait += s.short[known][p].count(room + 1)

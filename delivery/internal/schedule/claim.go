@@ -39,7 +39,7 @@ func (s *State) claim(now time.Time) *Claim {
 		return nil
 	}
 	if !s.resume.IsZero() {
-		if s.pause > 0 || len(s.open[0])+len(s.open[1])+len(s.open[2]) < fullClaim {
+		if s.pause > 0 || s.listed() < fullClaim {
 			return nil
 		}
 		s.resume = time.Time{}
@@ -87,7 +87,8 @@ func (s *State) claimLanes(now time.Time) *request {
 	return r
 }
 
-func (s *State) anyOpen() bool { return len(s.open[0])+len(s.open[1])+len(s.open[2]) > 0 }
+// listed is how many sites want jobs, each once for each priority.
+func (s *State) listed() int { return len(s.open[0]) + len(s.open[1]) + len(s.open[2]) }
 
 // list lists the site for claims of what it has ready and could use. If there is no room for its first connection, it waits for
 // that, and somebody who is idle makes room.
@@ -112,7 +113,7 @@ func (s *State) list(now time.Time, st *site) (actions []Action) {
 // count: whose turn it is is decided when a connection is free.
 func (s *State) wants(now time.Time, st *site, p int) int {
 	room, most := s.uses(now, st, 1)
-	have := len(st.hand[p][0]) + len(st.hand[p][1]) + st.asked[p]
+	have := st.held(p) + st.asked[p]
 	if have >= min(room, most) && 2*have > most {
 		return 0 // enough for a while: fewer claims, for more jobs each
 	}

@@ -9,10 +9,13 @@ import (
 // inHand is how many jobs the site has in hand.
 func (st *site) inHand() (n int) {
 	for p := range st.hand {
-		n += len(st.hand[p][0]) + len(st.hand[p][1])
+		n += st.held(p)
 	}
 	return n
 }
+
+// held is how many of these have a priority.
+func (st *site) held(p int) int { return len(st.hand[p][0]) + len(st.hand[p][1]) }
 
 // best is the priority of the best that the site has waiting, and its tenant; 3 if nothing waits.
 func (st *site) best() (priority int, tenant string) {
@@ -41,7 +44,7 @@ func (st *site) put(j *queue.Job) {
 func (st *site) take() *queue.Job {
 	var waits [3]bool
 	for p := range st.hand {
-		waits[p] = len(st.hand[p][0])+len(st.hand[p][1]) > 0
+		waits[p] = st.held(p) > 0
 	}
 	p := st.turns.next(waits)
 	if p < 0 {

@@ -69,7 +69,7 @@ func (s *State) placeFor(now time.Time, l *queue.Lane) *site {
 		if st.ready(p) {
 			return nil
 		}
-		have += len(st.hand[p][0]) + len(st.hand[p][1]) + st.asked[p]
+		have += st.held(p) + st.asked[p]
 	}
 	if _, most := s.uses(now, st, st.pace.ahead()); have >= most {
 		return nil

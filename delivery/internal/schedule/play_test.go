@@ -111,7 +111,7 @@ func (p *player) play() {
 		}
 		p.answer()
 	}
-	if len(p.s.lanes) > 0 || len(p.s.sites) > 0 || p.s.anyOpen() || p.s.anyShort() || len(p.s.waiting) > 0 || len(p.s.timers) > 0 ||
+	if len(p.s.lanes) > 0 || len(p.s.sites) > 0 || p.s.listed() > 0 || p.s.anyShort() || len(p.s.waiting) > 0 || len(p.s.timers) > 0 ||
 		p.s.opening != 0 || p.s.strangers != 0 || p.s.promised != 0 || p.s.idle.Len() != 0 || len(p.s.unsettled) > 0 || len(p.s.kept) > 0 || len(p.s.leaving) > 0 {
 		p.t.Errorf("keeps %d lanes, %d sites, %d opening, %d strangers, %d promised", len(p.s.lanes), len(p.s.sites), p.s.opening, p.s.strangers, p.s.promised)
 	}

@@ -231,7 +231,7 @@ func (s *State) Wake() time.Time {
 	if s.expiring < maxExpiring && s.mayBegin() {
 		claim = earliest(claim, s.expiry)
 	}
-	if s.anyOpen() || s.anyShort() || !claim.IsZero() && claim.Before(s.resume) {
+	if s.listed() > 0 || s.anyShort() || !claim.IsZero() && claim.Before(s.resume) {
 		claim = s.resume
 	}
 	return earliest(wake, claim)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -56,7 +55,7 @@ func (q *Queue) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Claimed,
 			read = append(read, func(rows pgx.Rows) error { return lookAhead(rows, &c, r.Take) })
 		}
 		err := q.own(a.conn).batch(ctx, b, read...)
-		lost = err != nil && answered(err) == nil && !pgconn.SafeToRetry(err)
+		lost = err != nil && unclear(err)
 		return err
 	})
 	if lost {

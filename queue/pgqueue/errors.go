@@ -75,6 +75,9 @@ func again(err error) bool {
 	return pgconn.SafeToRetry(err)
 }
 
+// unclear reports whether what failed may have happened all the same.
+func unclear(err error) bool { return answered(err) == nil && !pgconn.SafeToRetry(err) }
+
 // explain says what an error of the database means for the caller, whose ctx it is. handed is whether a change may have been
 // committed all the same.
 func explain(ctx context.Context, err error, handed bool) error {

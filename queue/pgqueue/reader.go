@@ -64,11 +64,12 @@ func (q *Queue) openAll(ctx context.Context, list []*reader, pieces int) error {
 	if err != nil {
 		return err
 	}
+	args := []any{text, strconv.Itoa(pieces)} // both are text, which takes the pipeline
 	return q.read(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		for _, r := range list {
 			r.pieces, r.found = nil, false
 		}
-		return q.own(c).each(ctx, q.sql["open"], []any{text, strconv.Itoa(pieces)}, func(scan func(...any) error) error {
+		return q.own(c).each(ctx, q.sql["open"], args, func(scan func(...any) error) error {
 			var i int
 			var body, size int64
 			var n *int

@@ -1,6 +1,6 @@
 -- Leases jobs: $1 is now, $2 the end of the lease, $3 how many, $4 the holder, $5 whether expired ones, $6 the lanes as an array,
--- null for any, $7 tokens for the first of them. A row that another claim has locked is skipped: it will be that one's. Rows that are locked and then cut off
--- by the limit are free again at the end of the statement.
+-- null for any, $7 tokens for the first of them. A row that another claim has locked is skipped: it will be that one's. Rows that are
+-- locked and then cut off by the limit are free again at the end of the statement.
 WITH expired AS MATERIALIZED (
     SELECT * FROM (
         SELECT * FROM (SELECT id, n, expires AS at FROM postroad.jobs
